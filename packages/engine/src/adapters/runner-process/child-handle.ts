@@ -1,0 +1,98 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { childEnvironment, HAS_GROUPS, signalGroup } from '../process-group.ts';
+import { createLineSplitter } from './capture.ts';
+import { isRecord, type ParentMessage } from './messages.ts';
+
+/** Enough to recognise why a process ended; the attempt's log has the rest. */
+const MAX_TAIL = 4_096;
+/** How long the last output of a dead child is waited for: something it started may hold the pipe. */
+const LAST_OUTPUT_MS = 500;
+
+export type Death = { code: number | null; signal: string | null; tail: string };
+
+/** One child process, as the pool handles it. */
+export type Child = {
+  pid: number;
+  /** False as soon as it is known to be dead, which is before `onDeath`. */
+  isAlive(): boolean;
+  send(message: ParentMessage): void;
+  /** Kills it and all it started. Its `onDeath` follows. */
+  kill(): void;
+};
+
+export type ChildListeners = {
+  onMessage(message: Record<string, unknown>): void;
+  /** A line from outside of JavaScript: native code, or a program the item started. */
+  onLine(line: string): void;
+  /** Called once, when it is dead and its last output was read. */
+  onDeath(death: Death): void;
+};
+
+/** Starts a child that waits for work. It never throws: a child that cannot start dies at once. */
+export function startChild(
+  options: { env: Readonly<Record<string, string>>; exec_argv: readonly string[] },
+  listeners: ChildListeners,
+): Child {
+  const file = import.meta.url.endsWith('.ts') ? './child.ts' : './child.js';
+  const child = fork(fileURLToPath(new URL(file, import.meta.url)), [String(process.pid)], {
+    execArgv: ['--disable-proto=delete', ...conditions(), ...options.exec_argv],
+    env: childEnvironment(options.env),
+    // Its own group, so that what it started can be killed with it.
+    detached: HAS_GROUPS,
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+  });
+  const tail = listen(child, listeners);
+  return {
+    pid: child.pid ?? 0,
+    isAlive: () => child.connected,
+    send(message) {
+      // Without a callback a message to a child that just died would throw; its death tells enough.
+      child.send(message, () => undefined);
+    },
+    kill() {
+      if (child.pid !== undefined) signalGroup(child.pid, 'SIGKILL');
+    },
+  };
+
+  function listen(from: ChildProcess, { onMessage, onLine, onDeath }: ChildListeners): { text: string } {
+    const seen = { text: '' };
+    const splitters = [from.stdout, from.stderr].map((stream) => {
+      const splitter = createLineSplitter(onLine);
+      stream?.on('data', (chunk: Buffer) => {
+        seen.text = (seen.text + chunk.toString('latin1')).slice(-MAX_TAIL);
+        splitter.write(chunk);
+      });
+      return splitter;
+    });
+    let isDead = false;
+    const die = (code: number | null, signal: string | null) => {
+      if (isDead) return;
+      isDead = true;
+      for (const splitter of splitters) splitter.flush();
+      onDeath({ code, signal, tail: tail.text });
+    };
+    from.on('message', (message) => {
+      if (isRecord(message)) onMessage(message);
+    });
+    from.on('error', (error) => {
+      if (from.pid !== undefined) return;
+      seen.text = error.message;
+      setImmediate(die, null, null);
+    });
+    from.on('exit', (code, signal) => {
+      // What it started dies with it, and lets go of its pipes.
+      if (from.pid !== undefined) signalGroup(from.pid, 'SIGKILL');
+      setTimeout(die, LAST_OUTPUT_MS, code, signal).unref();
+    });
+    from.on('close', die);
+    return seen;
+  }
+}
+
+/** `--conditions` of this process hold for the child too, else it would resolve other files. */
+function conditions(): string[] {
+  return process.execArgv.filter((argument, index, all) => {
+    return /^(?:-C|--conditions)(?:=|$)/.test(argument) || /^(?:-C|--conditions)$/.test(all[index - 1] ?? '');
+  });
+}

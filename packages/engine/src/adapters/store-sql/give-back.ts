@@ -1,0 +1,85 @@
+import { sql } from 'kysely';
+import type { Write } from './session.ts';
+import type { LeaseTable, RangeTable } from './tables.ts';
+
+/** How ranges come back: unchanged, or marked by the loss of their host. */
+export type Loss = 'unburned' | 'host_died';
+
+/** Seqs of one range that follow each other and are still to be done. */
+type Island = Omit<RangeTable, 'id'>;
+
+/**
+ * Ends a lease and frees what it still covers: one range per maximal run of seqs, since neighbours
+ * may have been recorded. The one way back for hand-back, pause(now), expiry and lost hosts.
+ *
+ * With a lost host the ranges count one more crash and one more attempt, to be told apart from the
+ * lost try; `last_attempt` grows too, so nothing is burned — except by an item that was alone with
+ * its host, which then did it.
+ */
+export async function giveBack(tx: Write, lease: LeaseTable, loss: Loss): Promise<Island[]> {
+  const islands = await findIslands(tx, lease);
+  await tx.db.deleteFrom('range').where('token', '=', lease.token).execute();
+  await tx.db.deleteFrom('lease').where('token', '=', lease.token).execute();
+  await sql`update batch set leased_width = leased_width - ${lease.width}
+    where no = ${lease.batch_no} and epoch = ${lease.epoch}`.execute(tx.db);
+  const burns = loss === 'host_died' && lease.alone === 1;
+  const returned = islands.map((island): Island => {
+    if (loss === 'unburned') return island;
+    const { attempt, last_attempt, crashes } = island;
+    return {
+      ...island,
+      attempt: attempt + 1,
+      last_attempt: last_attempt + (burns ? 0 : 1),
+      crashes: crashes + 1,
+    };
+  });
+  const alive = returned.filter((island) => island.attempt <= island.last_attempt);
+  await tx.dialect.insertMany(tx.db, 'range', alive);
+  return returned.filter((island) => island.attempt > island.last_attempt);
+}
+
+async function findIslands(tx: Write, lease: LeaseTable): Promise<Island[]> {
+  // Gaps and islands: within a run of neighbours, seq minus its rank is constant.
+  const { rows } = await sql<Island>`
+    select batch_no, min(seq) as from_seq, max(seq) as to_seq, attempt, last_attempt, crashes, priority,
+      0 as ready_at, null as token, config_no
+    from (
+      select r.id, r.batch_no, i.seq, r.attempt, r.last_attempt, r.crashes, r.priority, r.config_no,
+        i.seq - row_number() over (partition by r.id order by i.seq) as island
+      from range r
+      join item i on i.batch_no = r.batch_no and i.seq between r.from_seq and r.to_seq
+      where r.token = ${lease.token} and i.status is null and i.attempt < r.attempt
+    ) covered
+    group by id, island, batch_no, attempt, last_attempt, crashes, priority, config_no
+    order by from_seq`.execute(tx.db);
+  return rows.map((row) => ({ ...row, from_seq: Number(row.from_seq), to_seq: Number(row.to_seq) }));
+}
+
+/** Clears what cancel, pause(now) and delete left behind: leases of an older epoch and, in a dead batch, its ranges. */
+export async function clearLeftover(tx: Write, batchNo: number, limit: number): Promise<void> {
+  const batch = await tx.db
+    .selectFrom('batch')
+    .select(['status', 'epoch', 'hidden_at'])
+    .where('no', '=', batchNo)
+    .executeTakeFirstOrThrow();
+  const stale = await tx.db
+    .selectFrom('lease')
+    .selectAll()
+    .where('batch_no', '=', batchNo)
+    .where('epoch', '<', batch.epoch)
+    .execute();
+  const isDead = batch.status === 'cancelled' || batch.hidden_at !== null;
+  if (!isDead) {
+    for (const lease of stale) await giveBack(tx, lease as LeaseTable, 'unburned');
+  } else {
+    await tx.db
+      .deleteFrom('lease')
+      .where('batch_no', '=', batchNo)
+      .where('epoch', '<', batch.epoch)
+      .execute();
+    const gone = await sql`delete from range where id in (
+      select id from range where batch_no = ${batchNo} limit ${limit})`.execute(tx.db);
+    if (Number(gone.numAffectedRows ?? 0) >= limit) return;
+  }
+  await tx.db.updateTable('batch').set({ leftover: 0 }).where('no', '=', batchNo).execute();
+}

@@ -1,0 +1,155 @@
+import { isActive, type Policies } from '@sheaf/protocol';
+import { sql } from 'kysely';
+import type { LeaseAnswer, LeaseRefusal } from '../../ports/leasing.ts';
+import type { Store } from '../../ports/store.ts';
+import { clearLeftover, giveBack } from './give-back.ts';
+import { configsOf, itemsOf, pick } from './pick.ts';
+import type { BatchRow, Session, Write } from './session.ts';
+import type { LeaseTable } from './tables.ts';
+
+type LeaseOptions = Parameters<Store['lease']>[0];
+
+/** The part of the Store that hands out work: lease, renew, release, ready. */
+export function leasing(session: Session): Pick<Store, 'lease' | 'renew' | 'release' | 'ready'> {
+  return {
+    lease: (options) => session.write((tx) => lease(tx, options)),
+
+    renew: (tokens, now) =>
+      session.write(async (tx) => {
+        if (tokens.length === 0) return [];
+        // A lease of a paused batch stays alive while its items finish, but starts no more of them.
+        await sql`update lease set renewed_at = ${now}
+          where ${tx.dialect.isIn('token', tokens)}
+            and epoch = (select epoch from batch where batch.no = lease.batch_no)`.execute(tx.db);
+        const rows = await tx.db
+          .selectFrom('lease')
+          .innerJoin('batch', (join) =>
+            join.onRef('batch.no', '=', 'lease.batch_no').onRef('batch.epoch', '=', 'lease.epoch'),
+          )
+          .select(['lease.token', 'lease.width', 'batch.status', 'batch.concurrency'])
+          .where('lease.token', 'in', [...tokens])
+          .execute();
+        const held = new Map(rows.map((row) => [row.token, row]));
+        return tokens.map((token) => {
+          const row = held.get(token);
+          return row === undefined
+            ? { token, held: false, status: null, concurrency: 0, width: 0 }
+            : { token, held: true, status: row.status, concurrency: row.concurrency, width: row.width };
+        });
+      }),
+
+    release: (tokens) =>
+      session.write(async (tx) => {
+        for (const token of tokens) await release(tx, token);
+      }),
+
+    ready: ({ now, limit }) =>
+      session.read(async (db) => {
+        const { rows } = await sql<{ batch_id: string; priority: number; concurrency: number }>`
+          select b.id as batch_id, b.priority, b.concurrency from batch b
+          where b.status in ('queued', 'running') and b.hidden_at is null and b.leased_width < b.concurrency
+            and (exists (select 1 from range r where r.batch_no = b.no and r.token is null and r.ready_at = 0
+                and r.from_seq <= coalesce(b.canary_to, ${Number.MAX_SAFE_INTEGER}))
+              or exists (select 1 from range r where r.batch_no = b.no and r.token is null
+                and r.ready_at > 0 and r.ready_at <= ${now}))
+          order by b.priority desc, b.no limit ${limit}`.execute(db);
+        const next = await sql<{ at: number | null }>`
+          select min(r.ready_at) as at from batch b join range r on r.batch_no = b.no
+          where b.status in ('queued', 'running') and r.token is null and r.ready_at > ${now}`.execute(db);
+        return { batches: rows, next_ready_at: next.rows[0]?.at ?? null };
+      }),
+  };
+}
+
+async function lease(tx: Write, options: LeaseOptions): Promise<LeaseAnswer> {
+  const batch = (await tx.db
+    .selectFrom('batch')
+    .selectAll()
+    .where('id', '=', options.batch_id)
+    .executeTakeFirst()) as BatchRow | undefined;
+  if (batch === undefined || batch.hidden_at !== null || !isActive(batch.status)) return refuse('not_active');
+  const room = batch.concurrency - batch.leased_width;
+  if (room <= 0) return refuse('no_width');
+  const picked = await pick(tx, batch, { ...options, width: Math.min(options.width, room) });
+  if (typeof picked === 'string') return refuse(picked, await nextReady(tx, batch.no));
+  const width = picked.alone ? 1 : Math.min(options.width, picked.count, room);
+  await insertLease(tx, batch, options, { width, left: picked.count, alone: picked.alone });
+  await grant(tx, batch, width, options.now);
+  const items = await itemsOf(tx, picked.range_ids);
+  return {
+    lease: {
+      token: options.token,
+      batch: {
+        id: batch.id,
+        space: batch.space,
+        processor: batch.processor,
+        processor_version: batch.processor_version,
+        policies: JSON.parse(batch.policies) as Policies,
+        concurrency: batch.concurrency,
+      },
+      epoch: batch.epoch,
+      width,
+      items,
+      configs: await configsOf(tx, batch, items),
+      alone: picked.alone,
+    },
+  };
+}
+
+function refuse(refused: LeaseRefusal['refused'], nextReadyAt: number | null = null): LeaseRefusal {
+  return { refused, next_ready_at: nextReadyAt };
+}
+
+async function nextReady(tx: Write, batchNo: number): Promise<number | null> {
+  const { rows } = await sql<{ at: number | null }>`select min(ready_at) as at from range
+    where batch_no = ${batchNo} and token is null and ready_at > 0`.execute(tx.db);
+  return rows[0]?.at ?? null;
+}
+
+async function insertLease(
+  tx: Write,
+  batch: BatchRow,
+  { token, worker, boot, now }: LeaseOptions,
+  { width, left, alone }: { width: number; left: number; alone: boolean },
+): Promise<void> {
+  await tx.db
+    .insertInto('lease')
+    .values({
+      token,
+      batch_no: batch.no,
+      epoch: batch.epoch,
+      width,
+      left,
+      alone: alone ? 1 : 0,
+      worker,
+      boot,
+      granted_at: now,
+      renewed_at: now,
+    })
+    .execute();
+}
+
+/** The batch's row comes last, and its guard is the one that counts: zero rows undo the lease. */
+async function grant(tx: Write, batch: BatchRow, width: number, now: number): Promise<void> {
+  const result = await sql`update batch set leased_width = leased_width + ${width}, status = 'running',
+      started_at = coalesce(started_at, ${now}), running_since = coalesce(running_since, ${now})
+    where no = ${batch.no} and epoch = ${batch.epoch} and status in ('queued', 'running')
+      and leased_width + ${width} <= concurrency`.execute(tx.db);
+  if (result.numAffectedRows !== 1n) throw new Error('The batch changed while it was leased.');
+  if (batch.status === 'queued') {
+    await tx.emit(batch, now, { type: 'batch_status', status: 'running', pause_reason: null, by: 'system' });
+  }
+}
+
+/** Ends a lease unburned; one of a cancelled batch, or a repeated call, finds nothing to free. */
+async function release(tx: Write, token: string): Promise<void> {
+  const row = await tx.db.selectFrom('lease').selectAll().where('token', '=', token).executeTakeFirst();
+  if (row === undefined) return;
+  const { status } = await tx.db
+    .selectFrom('batch')
+    .select('status')
+    .where('no', '=', row.batch_no)
+    .executeTakeFirstOrThrow();
+  if (status === 'cancelled') await clearLeftover(tx, row.batch_no, Number.MAX_SAFE_INTEGER);
+  else await giveBack(tx, row as LeaseTable, 'unburned');
+}

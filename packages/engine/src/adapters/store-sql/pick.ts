@@ -1,0 +1,147 @@
+import type { Json } from '@sheaf/protocol';
+import { sql } from 'kysely';
+import type { LeasedItem } from '../../ports/leasing.ts';
+import type { Db } from './dialect.ts';
+import type { BatchRow, Write } from './session.ts';
+
+/** Due retries that one lease wakes: more wait for the next one, so that no lease is slow. */
+const WAKE_LIMIT = 1_000;
+
+/** Ranges lost with their host this often hold the suspect itself: they run alone. */
+const ALONE_FROM = 2;
+
+type Best = { priority: number; crashes: number; from_seq: number };
+
+/** The ranges that were stamped, and how many items they hold. */
+export type Picked = { count: number; alone: boolean; range_ids: number[] };
+export type NothingPicked = 'none_ready' | 'needs_idle';
+
+/**
+ * Stamps a token on the best free, ready ranges of a batch until `limit` items are held, cutting the
+ * last one. All are of one kind (priority and number of lost hosts), so that one statement over a
+ * stretch of seqs takes them.
+ */
+export async function pick(
+  { db }: Write,
+  batch: BatchRow,
+  options: { token: string; limit: number; width: number; idle: boolean; now: number },
+): Promise<Picked | NothingPicked> {
+  await wake(db, batch.no, options.now);
+  const end = batch.canary_to ?? Number.MAX_SAFE_INTEGER;
+  const best = await findBest(db, batch.no, end, options.idle);
+  if (typeof best === 'string') return best;
+  const alone = best.crashes >= ALONE_FROM;
+  // After a first loss smaller lots, so that the next one narrows down who did it.
+  const limit = alone ? 1 : best.crashes > 0 ? Math.min(options.limit, options.width) : options.limit;
+  return { alone, ...(await stamp(db, batch.no, best, { token: options.token, limit, end })) };
+}
+
+async function wake(db: Db, batchNo: number, now: number): Promise<void> {
+  await sql`update range set ready_at = 0 where id in (
+      select id from range where batch_no = ${batchNo} and token is null and ready_at > 0 and ready_at <= ${now}
+      order by ready_at limit ${WAKE_LIMIT})`.execute(db);
+}
+
+async function findBest(db: Db, batchNo: number, end: number, idle: boolean): Promise<Best | NothingPicked> {
+  const best = async (maxCrashes: number) => {
+    const { rows } = await sql<Best>`
+      select priority, crashes, from_seq from range
+      where batch_no = ${batchNo} and token is null and ready_at = 0 and from_seq <= ${end} and crashes <= ${maxCrashes}
+      order by priority desc, crashes, from_seq limit 1`.execute(db);
+    return rows[0];
+  };
+  const first = await best(Number.MAX_SAFE_INTEGER);
+  if (first === undefined) return 'none_ready';
+  if (first.crashes < ALONE_FROM || idle) return first;
+  return (await best(ALONE_FROM - 1)) ?? 'needs_idle';
+}
+
+async function stamp(
+  db: Db,
+  batchNo: number,
+  kind: Best,
+  { token, limit, end }: { token: string; limit: number; end: number },
+): Promise<{ count: number; range_ids: number[] }> {
+  const ofKind = sql`batch_no = ${batchNo} and token is null and ready_at = 0
+    and priority = ${kind.priority} and crashes = ${kind.crashes} and from_seq >= ${kind.from_seq}`;
+  const { rows } = await sql<{ id: number; from_seq: number; to_seq: number }>`
+    select id, from_seq, to_seq from range where ${ofKind} and from_seq <= ${end}
+    order by from_seq limit ${limit}`.execute(db);
+  const rangeIds: number[] = [];
+  let count = 0;
+  let lastWhole: number | null = null;
+  for (const { id, from_seq, to_seq } of rows) {
+    const cut = Math.min(to_seq, from_seq + (limit - count) - 1, end);
+    count += cut - from_seq + 1;
+    if (cut < to_seq) {
+      rangeIds.push(await split(db, id, cut, token));
+      break;
+    }
+    rangeIds.push(id);
+    lastWhole = from_seq;
+    if (count >= limit) break;
+  }
+  if (lastWhole !== null) {
+    await sql`update range set token = ${token} where ${ofKind} and from_seq <= ${lastWhole}`.execute(db);
+  }
+  return { count, range_ids: rangeIds };
+}
+
+/** The head goes to the lease, the tail stays free. */
+async function split(db: Db, id: number, cut: number, token: string): Promise<number> {
+  const { rows } = await sql<{
+    id: number;
+  }>`insert into range (batch_no, from_seq, to_seq, attempt, last_attempt, crashes, priority, ready_at, token, config_no)
+    select batch_no, from_seq, ${cut}, attempt, last_attempt, crashes, priority, ready_at, ${token}, config_no
+    from range where id = ${id} returning id`.execute(db);
+  await sql`update range set from_seq = ${cut + 1} where id = ${id}`.execute(db);
+  return Number(rows[0]?.id);
+}
+
+type ItemRow = Omit<LeasedItem, 'file'> & {
+  sha256: string | null;
+  file_name: string | null;
+  file_bytes: number | null;
+  media_type: string | null;
+};
+
+/** The items that stamped ranges cover, with what their processor needs. */
+export async function itemsOf({ db, dialect }: Write, rangeIds: readonly number[]): Promise<LeasedItem[]> {
+  const { rows } = await sql<ItemRow>`
+    select i.seq, i.name, i.key, i.input, r.attempt, r.last_attempt, r.priority, r.config_no,
+      f.sha256, f.name as file_name, f.bytes as file_bytes, f.media_type
+    from range r
+    join item i on i.batch_no = r.batch_no and i.seq between r.from_seq and r.to_seq
+    left join file f on f.id = i.file_id
+    where ${dialect.isIn('r.id', rangeIds)} and i.status is null and i.attempt < r.attempt
+    order by i.seq`.execute(db);
+  return rows.map(toLeased);
+}
+
+function toLeased(row: ItemRow): LeasedItem {
+  const { sha256, file_name, file_bytes, media_type, ...item } = row;
+  const hasFile = sha256 !== null && file_name !== null && file_bytes !== null && media_type !== null;
+  return { ...item, file: hasFile ? { sha256, name: file_name, bytes: file_bytes, media_type } : null };
+}
+
+/** The configs that leased items ask for: nearly always one, the batch's own. */
+export async function configsOf(
+  { db }: Write,
+  batch: { no: number; config_no: number; config: string },
+  items: readonly LeasedItem[],
+): Promise<Record<number, Json>> {
+  const numbers = [...new Set(items.map((item) => item.config_no))];
+  const others = numbers.filter((number) => number !== batch.config_no);
+  const configs: Record<number, Json> = {};
+  if (numbers.length > others.length) configs[batch.config_no] = JSON.parse(batch.config) as Json;
+  if (others.length > 0) {
+    const rows = await db
+      .selectFrom('batch_config')
+      .select(['config_no', 'config'])
+      .where('batch_no', '=', batch.no)
+      .where('config_no', 'in', others)
+      .execute();
+    for (const row of rows) configs[row.config_no] = JSON.parse(row.config) as Json;
+  }
+  return configs;
+}

@@ -1,0 +1,96 @@
+import { sql } from 'kysely';
+import type { Store } from '../../ports/store.ts';
+import type { Session, Write } from './session.ts';
+
+/** An upload that no item names is kept this long. */
+const UNUSED_UPLOAD_MS = 86_400_000;
+
+/** An Idempotency-Key is remembered this long. */
+const IDEMPOTENCY_MS = 86_400_000;
+
+/** The part of the Store that forgets: old batches are hidden at once and removed in slices. */
+export function pruning(session: Session): Pick<Store, 'expire' | 'prune'> {
+  return {
+    expire: ({ space, before, now }) =>
+      session.write(async (tx) => {
+        let query = tx.db
+          .updateTable('batch')
+          .set((eb) => ({ hidden_at: now, epoch: eb('epoch', '+', 1), leased_width: 0, leftover: 1 }))
+          .where('hidden_at', 'is', null)
+          .where('status', 'in', ['completed', 'partially_completed', 'failed', 'cancelled'])
+          .where('completed_at', '<', before);
+        if (space !== null) query = query.where('space', '=', space);
+        const { numUpdatedRows } = await query.executeTakeFirst();
+        return Number(numUpdatedRows);
+      }),
+
+    prune: ({ now, limit }) =>
+      session.write(async (tx) => {
+        await tx.db
+          .deleteFrom('idempotency')
+          .where('created_at', '<', now - IDEMPOTENCY_MS)
+          .execute();
+        const hidden = await tx.db
+          .selectFrom('batch')
+          .select(['no', 'space'])
+          .where('hidden_at', 'is not', null)
+          .orderBy('hidden_at')
+          .limit(1)
+          .executeTakeFirst();
+        if (hidden === undefined) return { removed: 0, blobs: await dropUnusedUploads(tx, now, limit) };
+        return pruneBatch(tx, hidden, limit);
+      }),
+  };
+}
+
+type Blob = { space: string; sha256: string };
+
+async function pruneBatch(tx: Write, batch: { no: number; space: string }, limit: number) {
+  const { rows } = await sql<{ seq: number; file_id: string | null }>`select seq, file_id from item
+    where batch_no = ${batch.no} order by seq limit ${limit}`.execute(tx.db);
+  const last = rows.at(-1)?.seq;
+  if (last === undefined) {
+    for (const table of ['range', 'lease', 'cause', 'event', 'log', 'attempt', 'batch_config'] as const) {
+      await tx.db.deleteFrom(table).where('batch_no', '=', batch.no).execute();
+    }
+    await tx.db.deleteFrom('batch').where('no', '=', batch.no).execute();
+    return { removed: 1, blobs: [] };
+  }
+  const inputs = rows.flatMap((row) => (row.file_id === null ? [] : [row.file_id]));
+  for (const table of ['log', 'attempt'] as const) {
+    await tx.db.deleteFrom(table).where('batch_no', '=', batch.no).where('seq', '<=', last).execute();
+  }
+  await tx.db.deleteFrom('item').where('batch_no', '=', batch.no).where('seq', '<=', last).execute();
+  const files = await sql<Blob>`delete from file where batch_no = ${batch.no} and seq <= ${last}
+    returning space, sha256`.execute(tx.db);
+  // An upload shared with another batch stays until its last item goes.
+  const uploads = await sql<Blob>`delete from file where ${tx.dialect.isIn('id', inputs)} and batch_no is null
+    and not exists (select 1 from item where item.file_id = file.id) returning space, sha256`.execute(tx.db);
+  return { removed: rows.length, blobs: await unreferenced(tx, [...files.rows, ...uploads.rows]) };
+}
+
+async function dropUnusedUploads(tx: Write, now: number, limit: number): Promise<Blob[]> {
+  const { rows } = await sql<Blob>`delete from file where id in (
+      select id from file where batch_no is null and created_at < ${now - UNUSED_UPLOAD_MS}
+        and not exists (select 1 from item where item.file_id = file.id) limit ${limit})
+    returning space, sha256`.execute(tx.db);
+  return unreferenced(tx, rows);
+}
+
+/** Equal bytes are stored once: they go with the last row that names them. */
+async function unreferenced(tx: Write, blobs: readonly Blob[]): Promise<Blob[]> {
+  const gone: Blob[] = [];
+  for (const { space, sha256 } of new Map(
+    blobs.map((blob) => [`${blob.space}/${blob.sha256}`, blob]),
+  ).values()) {
+    const row = await tx.db
+      .selectFrom('file')
+      .select('id')
+      .where('space', '=', space)
+      .where('sha256', '=', sha256)
+      .limit(1)
+      .executeTakeFirst();
+    if (row === undefined) gone.push({ space, sha256 });
+  }
+  return gone;
+}

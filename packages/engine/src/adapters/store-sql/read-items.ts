@@ -1,0 +1,217 @@
+import type { Attempt, Failure, Item, ItemFile, ItemStatus, Json } from '@sheaf/protocol';
+import { itemId, SheafError } from '@sheaf/protocol';
+import { sql } from 'kysely';
+import type { ListItems, Store } from '../../ports/store.ts';
+import { type Cover, coverOf, firstOpenSeq } from './cover.ts';
+import type { Db, Dialect } from './dialect.ts';
+import { escapeLike } from './read-batches.ts';
+import { parse } from './rows.ts';
+import { type BatchRow, findBatch, type Session } from './session.ts';
+import type { ItemTable } from './tables.ts';
+
+/** Rows looked at per step while searching for items whose state is not in their row. */
+const SCAN_ROWS = 1_000;
+
+/** Steps before a page is handed out as far as it got; its `next` goes on from there. */
+const SCAN_STEPS = 20;
+
+/** The part of the Store that shows items. */
+export function readingItems(session: Session): Pick<Store, 'items' | 'item' | 'logs'> {
+  const { dialect } = session;
+  return {
+    items: (query) =>
+      session.read(async (db) => {
+        const row = await findBatch(db, query);
+        return listItems(db, dialect, row, query);
+      }),
+
+    item: (ref) =>
+      session.read(async (db) => {
+        const row = await findBatch(db, ref);
+        const found = (await db
+          .selectFrom('item')
+          .selectAll()
+          .where('batch_no', '=', row.no)
+          .where('seq', '=', ref.seq)
+          .executeTakeFirst()) as ItemTable | undefined;
+        if (found === undefined) throw new SheafError('not_found', `Item not found: ${row.id}/${ref.seq}`);
+        const [item] = await toItems(db, dialect, row, [found]);
+        if (item === undefined) throw new Error('A row makes an item.');
+        return { ...item, attempts: await attemptsOf(db, row.no, ref.seq) };
+      }),
+
+    logs: (query) =>
+      session.read(async (db) => {
+        const row = await findBatch(db, query);
+        let select = db
+          .selectFrom('log')
+          .select(['id', 'seq', 'attempt', 'at', 'text'])
+          .where('batch_no', '=', row.no)
+          .where('id', '>', query.after);
+        if (query.seq !== undefined) select = select.where('seq', '=', query.seq);
+        const data = await select.orderBy('id').limit(query.limit).execute();
+        return { data, next: data.length < query.limit ? null : (data.at(-1)?.id ?? null) };
+      }),
+  };
+}
+
+async function listItems(
+  db: Db,
+  dialect: Dialect,
+  row: BatchRow,
+  query: ListItems,
+): Promise<{ data: Item[]; next: number | null }> {
+  const wanted = query.status === undefined ? null : new Set<ItemStatus>(query.status);
+  const data: Item[] = [];
+  let after = query.after;
+  // Items that wait cannot lie before the first range: no need to walk what is done.
+  if (wanted !== null && onlyWaiting(wanted)) after = Math.max(after, (await firstOpenSeq(db, row.no)) - 1);
+  for (let step = 0; step < SCAN_STEPS; step++) {
+    const rows = await nextRows(db, row, query, wanted, after);
+    const items = await toItems(db, dialect, row, rows);
+    for (const item of items) {
+      if (wanted !== null && !wanted.has(item.status)) continue;
+      data.push(item);
+      if (data.length === query.limit) return { data, next: item.seq };
+    }
+    if (rows.length < pageSize(query, wanted)) return { data, next: null };
+    after = rows.at(-1)?.seq ?? after;
+  }
+  return { data, next: after };
+}
+
+function onlyWaiting(wanted: ReadonlySet<ItemStatus>): boolean {
+  return [...wanted].every((status) => status === 'pending' || status === 'running');
+}
+
+function pageSize(query: ListItems, wanted: ReadonlySet<ItemStatus> | null): number {
+  return wanted === null ? query.limit : Math.max(query.limit, SCAN_ROWS);
+}
+
+async function nextRows(
+  db: Db,
+  row: BatchRow,
+  query: ListItems,
+  wanted: ReadonlySet<ItemStatus> | null,
+  after: number,
+): Promise<ItemTable[]> {
+  let select = db.selectFrom('item').selectAll().where('batch_no', '=', row.no).where('seq', '>', after);
+  if (query.cause !== undefined) {
+    select = select.where(sql<boolean>`status = 'failed'`).where('cause', '=', query.cause);
+  } else if (wanted !== null) {
+    const stored = (['completed', 'failed', 'skipped'] as const).filter((status) => wanted.has(status));
+    const derived = stored.length < wanted.size;
+    select = select.where((eb) =>
+      derived ? eb.or([eb('status', 'is', null), eb('status', 'in', stored)]) : eb('status', 'in', stored),
+    );
+  }
+  if (query.search !== undefined) {
+    const like = `%${escapeLike(query.search)}%`;
+    select = select.where(sql<boolean>`(name like ${like} escape '\\' or key like ${like} escape '\\')`);
+  }
+  const rows = await select.orderBy('seq').limit(pageSize(query, wanted)).execute();
+  return rows as ItemTable[];
+}
+
+async function toItems(db: Db, dialect: Dialect, row: BatchRow, rows: readonly ItemTable[]): Promise<Item[]> {
+  if (rows.length === 0) return [];
+  const cover = await coverOf(db, row, rows);
+  const inputs = await inputFiles(db, dialect, rows);
+  const outputs = await outputFiles(db, row.no, rows);
+  return rows.map((item) => ({
+    id: itemId(row.id, item.seq),
+    batch_id: row.id,
+    seq: item.seq,
+    name: item.name ?? item.key ?? `item-${item.seq}`,
+    key: item.key,
+    ...statusOf(row, item, cover),
+    input: parseOrNull(item.input),
+    file: item.file_id === null ? null : (inputs.get(item.file_id) ?? null),
+    attempt: item.attempt,
+    result: parseOrNull(item.result),
+    error: failureOf(item),
+    cause: item.cause,
+    metrics: item.metrics === null ? {} : parse<Record<string, number>>(item.metrics),
+    outputs: outputs.get(item.seq) ?? [],
+    duration_ms: item.duration_ms,
+    finished_at: item.finished_at,
+  }));
+}
+
+function statusOf(
+  row: BatchRow,
+  item: ItemTable,
+  cover: Cover,
+): { status: ItemStatus; retry_at: number | null } {
+  if (item.status !== null) return { status: item.status, retry_at: null };
+  if (row.status === 'cancelled') return { status: 'cancelled', retry_at: null };
+  const found = cover.find(item.seq, item.attempt);
+  if (found === null) return { status: 'cancelled', retry_at: null };
+  return found;
+}
+
+function parseOrNull(text: string | null): Json {
+  return text === null ? null : parse<Json>(text);
+}
+
+function failureOf(item: ItemTable): Failure | null {
+  if (item.error_code === null || item.status === 'completed') return null;
+  return {
+    kind: (item.error_kind ?? 'retryable') as Failure['kind'],
+    code: item.error_code,
+    message: item.error_message ?? '',
+  };
+}
+
+async function inputFiles(
+  db: Db,
+  dialect: Dialect,
+  rows: readonly ItemTable[],
+): Promise<Map<string, ItemFile>> {
+  const ids = rows.flatMap((item) => (item.file_id === null ? [] : [item.file_id]));
+  if (ids.length === 0) return new Map();
+  const files = await db
+    .selectFrom('file')
+    .select(['id', 'name', 'sha256', 'bytes', 'media_type'])
+    .where(dialect.isIn('id', ids))
+    .execute();
+  return new Map(files.map((file) => [file.id, file]));
+}
+
+async function outputFiles(
+  db: Db,
+  batchNo: number,
+  rows: readonly ItemTable[],
+): Promise<Map<number, ItemFile[]>> {
+  const files = await db
+    .selectFrom('file')
+    .select(['id', 'name', 'sha256', 'bytes', 'media_type', 'seq'])
+    .where('batch_no', '=', batchNo)
+    .where('seq', '>=', rows[0]?.seq ?? 0)
+    .where('seq', '<=', rows.at(-1)?.seq ?? 0)
+    .orderBy('seq')
+    .orderBy('name')
+    .execute();
+  const bySeq = new Map<number, ItemFile[]>();
+  for (const { seq, ...file } of files) {
+    if (seq !== null) bySeq.set(seq, [...(bySeq.get(seq) ?? []), file]);
+  }
+  return bySeq;
+}
+
+async function attemptsOf(db: Db, batchNo: number, seq: number): Promise<Attempt[]> {
+  const rows = await db
+    .selectFrom('attempt')
+    .selectAll()
+    .where('batch_no', '=', batchNo)
+    .where('seq', '=', seq)
+    .orderBy('attempt')
+    .execute();
+  return rows.map((row) => ({
+    attempt: row.attempt,
+    error: { kind: row.error_kind as Failure['kind'], code: row.error_code, message: row.error_message },
+    started_at: row.started_at,
+    finished_at: row.finished_at,
+    worker: row.worker,
+  }));
+}

@@ -1,0 +1,190 @@
+import { fingerprint, type PauseReason, type Policies } from '@sheaf/protocol';
+import { sql } from 'kysely';
+import type { Store } from '../../ports/store.ts';
+import { clearLeftover, giveBack } from './give-back.ts';
+import { parse } from './rows.ts';
+import { type BatchRow, reload, type Session, type Write, wherePausedFrom } from './session.ts';
+import { pauseFor, settle, settleOrPause } from './settle.ts';
+import type { LeaseTable } from './tables.ts';
+
+/** A lease that nobody renewed for this long is taken away. */
+const LEASE_LIFE_MS = 6_000;
+
+/** An open batch that gets no more items for this long is sealed. */
+const OPEN_SILENCE_MS = 900_000;
+
+/** Ranges one step of the sweep deletes, so that records never wait long behind it. */
+const CLEAR_LIMIT = 10_000;
+
+type Recovery = Pick<Store, 'recover' | 'sweep' | 'pauseAll' | 'resumeAll'>;
+
+/** The part of the Store that repairs: after a death, after silence, after a full disk. */
+export function recovering(session: Session): Recovery {
+  return {
+    async recover(options) {
+      const dead = await session.read((db) =>
+        db.selectFrom('lease').selectAll().where('boot', '!=', options.boot).orderBy('batch_no').execute(),
+      );
+      const report = {
+        leases: dead.length,
+        recovered: [] as string[],
+        interrupted: [] as string[],
+        poisoned: 0,
+      };
+      const lost = new Map<number, LeaseTable[]>();
+      for (const lease of dead as LeaseTable[])
+        lost.set(lease.batch_no, [...(lost.get(lease.batch_no) ?? []), lease]);
+      const started = await session.read((db) =>
+        db
+          .selectFrom('batch')
+          .select('no')
+          .where('status', 'in', ['queued', 'running'])
+          .where('hidden_at', 'is', null)
+          .where('started_at', 'is not', null)
+          .execute(),
+      );
+      // One transaction a batch: a crash in here leaves whole batches behind, and the next start goes on.
+      for (const no of new Set([...lost.keys(), ...started.map((row) => row.no)])) {
+        await session.write((tx) => recoverBatch(tx, no, lost.get(no) ?? [], options, report));
+      }
+      return report;
+    },
+
+    async sweep(now) {
+      const { expired, leftover, silent } = await session.read(async (db) => ({
+        expired: await db
+          .selectFrom('lease')
+          .selectAll()
+          .where('renewed_at', '<', now - LEASE_LIFE_MS)
+          .limit(1_000)
+          .execute(),
+        leftover: await db.selectFrom('batch').select('no').where('leftover', '=', 1).limit(100).execute(),
+        silent: await db
+          .selectFrom('batch')
+          .select('no')
+          .where('open', '=', 1)
+          .where('status', 'in', ['queued', 'running', 'paused'])
+          .where('updated_at', '<', now - OPEN_SILENCE_MS)
+          .limit(100)
+          .execute(),
+      }));
+      for (const lease of expired as LeaseTable[]) await session.write((tx) => expire(tx, lease, now));
+      for (const { no } of leftover) await session.write((tx) => clearLeftover(tx, no, CLEAR_LIMIT));
+      for (const { no } of silent) await session.write((tx) => sealSilent(tx, no, now));
+      return { expired: expired.length };
+    },
+
+    pauseAll: ({ reason, now }) =>
+      session.write(async (tx) => {
+        const rows = await tx.db
+          .selectFrom('batch')
+          .selectAll()
+          .where('status', 'in', ['queued', 'running'])
+          .where('hidden_at', 'is', null)
+          .execute();
+        for (const row of rows) await pauseFor(tx, row as BatchRow, reason, now);
+        return rows.map((row) => row.id);
+      }),
+
+    resumeAll: ({ reason, now }) =>
+      session.write(async (tx) => {
+        const rows = await tx.db
+          .selectFrom('batch')
+          .selectAll()
+          .where('status', '=', 'paused')
+          .where('pause_reason', '=', reason)
+          .where('hidden_at', 'is', null)
+          .execute();
+        for (const row of rows) await resumeOne(tx, row as BatchRow, now);
+        return rows.map((row) => row.id);
+      }),
+  };
+}
+
+async function recoverBatch(
+  tx: Write,
+  no: number,
+  lost: readonly LeaseTable[],
+  { review, policy, now }: Parameters<Store['recover']>[0],
+  report: { recovered: string[]; interrupted: string[]; poisoned: number },
+): Promise<void> {
+  const before = await reload(tx, no);
+  for (const { token } of lost) report.poisoned += await takeAway(tx, token, before.epoch, now);
+  if (before.leftover === 1) await clearLeftover(tx, no, CLEAR_LIMIT);
+  const row = await settleOrPause(tx, await reload(tx, no), now, 'system');
+  if (row.status !== 'queued' && row.status !== 'running') return;
+  const own = parse<Policies>(row.policies).recovery ?? policy;
+  // Without a word from anybody, only lost work of a processor that must not run twice is held back.
+  const isHeld = own === 'review' || (own === null && lost.length > 0 && review.includes(row.processor));
+  if (isHeld && (await pauseFor(tx, row, 'interrupted', now))) report.interrupted.push(row.id);
+  else if (lost.length > 0) report.recovered.push(row.id);
+}
+
+/** A dead host's lease. Whoever was alone with its host once too often becomes an outcome like any other. */
+async function takeAway(tx: Write, token: string, epoch: number, now: number): Promise<number> {
+  // Read again: it may have ended since it was found, and it may have got more items.
+  const lease = await tx.db.selectFrom('lease').selectAll().where('token', '=', token).executeTakeFirst();
+  // What a pause or cancel took back before its host died goes back as it was, with the leftovers.
+  if (lease === undefined || lease.epoch !== epoch) return 0;
+  const poisoned = await giveBack(tx, lease as LeaseTable, 'host_died');
+  let count = 0;
+  for (const { batch_no, from_seq, to_seq, attempt, crashes } of poisoned) {
+    const message = `The process that ran it died ${crashes} times, the last times with nothing else running.`;
+    const cause = fingerprint({ code: 'poison', message });
+    const result =
+      await sql`update item set status = 'failed', attempt = ${attempt - 1}, error_kind = 'permanent',
+        error_code = 'poison', error_message = ${message}, cause = ${cause}, finished_at = ${now}
+      where batch_no = ${batch_no} and seq between ${from_seq} and ${to_seq} and status is null`.execute(
+        tx.db,
+      );
+    const failed = Number(result.numAffectedRows ?? 0);
+    count += failed;
+    await sql`update batch set failed_items = failed_items + ${failed},
+        canary_left = canary_left - case when canary_to >= ${from_seq} then ${failed} else 0 end
+      where no = ${batch_no}`.execute(tx.db);
+    await sql`insert into cause (batch_no, cause, code, message, count, first_at, last_at)
+      values (${batch_no}, ${cause}, 'poison', ${message}, ${failed}, ${now}, ${now})
+      on conflict (batch_no, cause) do update set count = cause.count + ${failed}, last_at = ${now}`.execute(
+      tx.db,
+    );
+  }
+  return count;
+}
+
+/** Not dead, only silent: its stretches go back as they were. */
+async function expire(tx: Write, lease: LeaseTable, now: number): Promise<void> {
+  const current = await tx.db
+    .selectFrom('lease')
+    .selectAll()
+    .where('token', '=', lease.token)
+    .where('renewed_at', '<', now - LEASE_LIFE_MS)
+    .executeTakeFirst();
+  if (current === undefined) return;
+  await giveBack(tx, current as LeaseTable, 'unburned');
+  await settle(tx, lease.batch_no, now, 'system');
+}
+
+async function sealSilent(tx: Write, no: number, now: number): Promise<void> {
+  await tx.db.updateTable('batch').set({ open: 0, updated_at: now }).where('no', '=', no).execute();
+  await tx.emit(await reload(tx, no), now, { type: 'batch_changed', fields: ['open'], by: 'system' });
+  await settle(tx, no, now, 'system');
+}
+
+async function resumeOne(tx: Write, row: BatchRow, now: number): Promise<void> {
+  const status = wherePausedFrom(row);
+  const none: PauseReason | null = null;
+  await tx.db
+    .updateTable('batch')
+    .set({
+      status,
+      pause_reason: none,
+      paused_by: null,
+      paused_at: null,
+      running_since: status === 'running' ? now : null,
+    })
+    .where('no', '=', row.no)
+    .where('status', '=', 'paused')
+    .execute();
+  await tx.emit(row, now, { type: 'batch_status', status, pause_reason: null, by: 'system' });
+  await settleOrPause(tx, await reload(tx, row.no), now, 'system');
+}

@@ -1,0 +1,236 @@
+import { isFinal, type Policies, RETRY_PRIORITY, SheafError } from '@sheaf/protocol';
+import { type RawBuilder, sql } from 'kysely';
+import type { Store } from '../../ports/store.ts';
+import { clearLeftover } from './give-back.ts';
+import { freeRangeOf } from './intake.ts';
+import { toBatch } from './rows.ts';
+import { type BatchRow, findBatch, judge, reload, type Session, type Write, wrongStatus } from './session.ts';
+import { settleOrPause } from './settle.ts';
+import type { RangeTable } from './tables.ts';
+
+type RetryAct = Parameters<Store['retry']>[0];
+
+/** Failed, skipped or cancelled items back to work, by one statement however many they are. */
+export function retrying(session: Session): Pick<Store, 'retry'> {
+  return {
+    retry: (act) =>
+      session.write(async (tx) => {
+        const row = await findBatch(tx.db, act);
+        judge('retry', row.status);
+        // An ended batch may still have the ranges that its cancel left: they would cover what comes back.
+        if (row.leftover === 1) await clearLeftover(tx, row.no, Number.MAX_SAFE_INTEGER);
+        const chosen = await choose(tx, row, act);
+        const retried = chosen === null ? 0 : await takeBack(tx, row, act, chosen);
+        if (retried > 0 && isFinal(row.status)) {
+          const { status } = await reload(tx, row.no);
+          await tx.emit(row, act.now, {
+            type: 'batch_status',
+            status,
+            pause_reason: null,
+            by: act.by,
+          });
+        }
+        await settleOrPause(tx, await reload(tx, row.no), act.now, act.by);
+        return { batch: await toBatch(tx.db, await reload(tx, row.no)), retried };
+      }),
+  };
+}
+
+/** Which items of the batch to take, as conditions on `item`; null: none. */
+type Chosen = { failed: RawBuilder<boolean> | null; cancelled: RawBuilder<boolean> | null };
+
+async function choose(tx: Write, row: BatchRow, act: RetryAct): Promise<Chosen | null> {
+  const uncovered = sql<boolean>`i.status is null and not exists (
+    select 1 from range r where r.batch_no = i.batch_no and r.from_seq <= i.seq and r.to_seq >= i.seq and i.attempt < r.attempt)`;
+  if (act.items !== undefined) {
+    const seqs = await checkNamed(tx, row, act.items);
+    if (seqs.length === 0) return null;
+    const named = tx.dialect.isIn('i.seq', seqs);
+    return {
+      failed: sql<boolean>`i.status in ('failed', 'skipped') and ${named}`,
+      cancelled: row.cancelled_items > 0 ? sql<boolean>`${uncovered} and ${named}` : null,
+    };
+  }
+  if (act.cause !== undefined) {
+    return { failed: sql<boolean>`i.status = 'failed' and i.cause = ${act.cause}`, cancelled: null };
+  }
+  const status = act.status ?? (row.status === 'cancelled' ? ['failed', 'cancelled'] : ['failed']);
+  const wantsCancelled = status.includes('cancelled') && row.cancelled_items > 0 && row.merged_into === null;
+  return {
+    failed: status.includes('failed') && row.failed_items > 0 ? sql<boolean>`i.status = 'failed'` : null,
+    cancelled: wantsCancelled ? uncovered : null,
+  };
+}
+
+/**
+ * Each named item must be failed, skipped or cancelled. One that waits for its retry falls due now;
+ * one that is pending, running or completed refuses the whole call.
+ */
+async function checkNamed(tx: Write, row: BatchRow, seqs: readonly number[]): Promise<number[]> {
+  const items = await tx.db
+    .selectFrom('item')
+    .select(['seq', 'status', 'attempt'])
+    .where('batch_no', '=', row.no)
+    .where(tx.dialect.isIn('seq', [...new Set(seqs)]))
+    .execute();
+  const known = new Map(items.map((item) => [item.seq, item]));
+  const missing = seqs.find((seq) => !known.has(seq));
+  if (missing !== undefined) throw new SheafError('not_found', `Item not found: ${row.id}/${missing}`);
+  const chosen: number[] = [];
+  for (const item of items) {
+    if (item.status === 'failed' || item.status === 'skipped') {
+      chosen.push(item.seq);
+      continue;
+    }
+    if (item.status === 'completed') throw wrongItem(row, item.seq, 'is completed');
+    const range = await freeRangeOf(tx, row.no, item.seq);
+    if (range !== undefined && range.attempt > item.attempt) {
+      if (range.ready_at === 0) throw wrongItem(row, item.seq, 'waits already');
+      await fallDue(tx, range, item.seq);
+      continue;
+    }
+    if (await isHeld(tx, row.no, item)) throw wrongItem(row, item.seq, 'is running');
+    if (row.merged_into !== null) throw wrongItem(row, item.seq, `was moved to ${row.merged_into}`);
+    chosen.push(item.seq);
+  }
+  return chosen;
+}
+
+/** Of neighbours that wait together only the named one is due. */
+async function fallDue(tx: Write, { id, ...range }: RangeTable & { id: number }, seq: number): Promise<void> {
+  const parts = [
+    { ...range, to_seq: seq - 1 },
+    { ...range, from_seq: seq, to_seq: seq, ready_at: 0 },
+    { ...range, from_seq: seq + 1 },
+  ].filter((part) => part.from_seq <= part.to_seq);
+  await tx.db.deleteFrom('range').where('id', '=', id).execute();
+  await tx.dialect.insertMany(tx.db, 'range', parts);
+}
+
+function wrongItem(row: BatchRow, seq: number, what: string): SheafError {
+  return wrongStatus(
+    'retry',
+    row.status,
+    `The item ${row.id}/${seq} ${what}; only failed and cancelled items can be retried.`,
+  );
+}
+
+async function isHeld(tx: Write, batchNo: number, item: { seq: number; attempt: number }): Promise<boolean> {
+  const { rows } = await sql`select 1 from lease l join range r on r.token = l.token
+    where l.batch_no = ${batchNo} and r.from_seq <= ${item.seq} and r.to_seq >= ${item.seq}
+      and r.attempt > ${item.attempt} limit 1`.execute(tx.db);
+  return rows.length > 0;
+}
+
+async function takeBack(tx: Write, row: BatchRow, act: RetryAct, chosen: Chosen): Promise<number> {
+  const configNo = act.config === undefined ? row.config_no : await addConfig(tx, row, act.config);
+  const failed = chosen.failed === null ? none : await takeFailed(tx, row, configNo, chosen.failed);
+  const cancelled =
+    chosen.cancelled === null ? none : await takeCancelled(tx, row, configNo, chosen.cancelled);
+  const taken = failed.failed + failed.skipped + cancelled.cancelled;
+  if (taken === 0) return 0;
+  const round = row.round + (isFinal(row.status) ? 1 : 0);
+  const failedItems = row.failed_items - failed.failed;
+  const budgetFailed = Math.min(row.budget_failed, failedItems);
+  const status = row.requires_approval === 1 ? ('awaiting_approval' as const) : ('queued' as const);
+  await tx.db
+    .updateTable('batch')
+    .set((eb) => ({
+      failed_items: failedItems,
+      skipped_items: eb('skipped_items', '-', failed.skipped),
+      cancelled_items: eb('cancelled_items', '-', cancelled.cancelled),
+      done_bytes: eb('done_bytes', '-', failed.bytes),
+      canary_left: eb(
+        'canary_left',
+        '+',
+        row.canary_to === null ? 0 : failed.in_canary + cancelled.in_canary,
+      ),
+      budget_failed: budgetFailed,
+      // What was forgiven and failed, and is taken back now, is no longer finished either.
+      budget_finished: eb('budget_finished', '-', row.budget_failed - budgetFailed),
+      round,
+      updated_at: act.now,
+      ...(isFinal(row.status)
+        ? {
+            status,
+            completed_at: null,
+            budget_failed: failedItems,
+            budget_finished: row.completed_items + failedItems,
+          }
+        : {}),
+    }))
+    .where('no', '=', row.no)
+    .execute();
+  await tx.emit(row, act.now, { type: 'items_retried', count: taken, round, by: act.by });
+  return taken;
+}
+
+async function addConfig(tx: Write, row: BatchRow, config: Record<string, unknown>): Promise<number> {
+  const { rows } = await sql<{ config_no: number }>`insert into batch_config (batch_no, config_no, config)
+    select ${row.no}, max(config_no) + 1, ${JSON.stringify(config)} from batch_config where batch_no = ${row.no}
+    returning config_no`.execute(tx.db);
+  return Number(rows[0]?.config_no);
+}
+
+type Taken = { failed: number; skipped: number; cancelled: number; bytes: number; in_canary: number };
+
+const none: Taken = { failed: 0, skipped: 0, cancelled: 0, bytes: 0, in_canary: 0 };
+
+async function takeFailed(
+  tx: Write,
+  row: BatchRow,
+  configNo: number,
+  which: RawBuilder<boolean>,
+): Promise<Taken> {
+  const items = sql`item i where i.batch_no = ${row.no} and ${which}`;
+  const { rows } = await sql<{ failed: number; skipped: number; bytes: number; in_canary: number }>`
+    select coalesce(sum(case when i.status = 'failed' then 1 else 0 end), 0) as failed,
+      coalesce(sum(case when i.status = 'skipped' then 1 else 0 end), 0) as skipped,
+      coalesce(sum(i.bytes), 0) as bytes,
+      coalesce(sum(case when i.seq <= ${row.canary_to ?? 0} then 1 else 0 end), 0) as in_canary
+    from ${items}`.execute(tx.db);
+  const [counts] = rows;
+  if (counts === undefined || counts.failed + counts.skipped === 0) return none;
+  // The last attempt lives in the item; before it is cleared it joins the others.
+  await sql`insert into attempt (batch_no, seq, attempt, error_kind, error_code, error_message, started_at, finished_at, worker)
+    select i.batch_no, i.seq, i.attempt, i.error_kind, i.error_code, i.error_message, i.started_at,
+      i.started_at + i.duration_ms, '' from ${items} and i.error_code is not null and i.started_at is not null`.execute(
+    tx.db,
+  );
+  await sql`update cause set count = count - (select count(*) from ${items} and i.cause = cause.cause)
+    where batch_no = ${row.no}`.execute(tx.db);
+  await sql`delete from cause where batch_no = ${row.no} and count <= 0`.execute(tx.db);
+  await insertRanges(tx, row, configNo, which);
+  await sql`update item as i set status = null, cause = null, result = null, finished_at = null, error_kind = null,
+      error_code = null, error_message = null, metrics = null, started_at = null, duration_ms = null
+    where i.batch_no = ${row.no} and ${which}`.execute(tx.db);
+  return { ...none, ...counts };
+}
+
+async function takeCancelled(
+  tx: Write,
+  row: BatchRow,
+  configNo: number,
+  which: RawBuilder<boolean>,
+): Promise<Taken> {
+  const { rows } = await sql<{ cancelled: number; in_canary: number }>`select count(*) as cancelled,
+      coalesce(sum(case when i.seq <= ${row.canary_to ?? 0} then 1 else 0 end), 0) as in_canary
+    from item i where i.batch_no = ${row.no} and ${which}`.execute(tx.db);
+  await insertRanges(tx, row, configNo, which);
+  return { ...none, ...rows[0] };
+}
+
+/** One range per run of neighbours with the same number of attempts behind them. */
+async function insertRanges(
+  tx: Write,
+  row: BatchRow,
+  configNo: number,
+  which: RawBuilder<boolean>,
+): Promise<void> {
+  const { max_attempts } = JSON.parse(row.policies) as Policies;
+  await sql`insert into range (batch_no, from_seq, to_seq, attempt, last_attempt, crashes, priority, ready_at, token, config_no)
+    select ${row.no}, min(seq), max(seq), attempt + 1, attempt + ${max_attempts}, 0, ${RETRY_PRIORITY}, 0, null, ${configNo}
+    from (select i.seq, i.attempt, i.seq - row_number() over (partition by i.attempt order by i.seq) as island
+      from item i where i.batch_no = ${row.no} and ${which}) chosen
+    group by attempt, island`.execute(tx.db);
+}

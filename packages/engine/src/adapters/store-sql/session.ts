@@ -1,0 +1,134 @@
+import {
+  allowedActions,
+  BATCH_ACTIONS,
+  type BatchAction,
+  type BatchStatus,
+  SheafError,
+  type StoredEvent,
+} from '@sheaf/protocol';
+import type { Db, Dialect } from './dialect.ts';
+import type { BatchTable } from './tables.ts';
+
+/** A batch's row as a transaction sees it. */
+export type BatchRow = Omit<BatchTable, 'no'> & { no: number };
+
+type NewEvent = StoredEvent extends infer E
+  ? E extends StoredEvent
+    ? Omit<E, 'seq' | 'at' | 'batch_id'>
+    : never
+  : never;
+
+/** One transaction: its queries, and the events that come true when it commits. */
+export type Write = {
+  db: Db;
+  dialect: Dialect;
+  /** Stores an event as the batch's next one, in this transaction. */
+  emit(batch: { no: number; id: string; space: string }, at: number, event: NewEvent): Promise<void>;
+};
+
+/** What every part of the Store works with. */
+export type Session = {
+  db: Db;
+  dialect: Dialect;
+  /** Runs one transaction. Storage errors come out as ours. */
+  write<T>(work: (tx: Write) => Promise<T>): Promise<T>;
+  read<T>(work: (db: Db) => Promise<T>): Promise<T>;
+};
+
+export type EventListener = (space: string, events: StoredEvent[]) => void;
+
+export function createSession(options: { db: Db; dialect: Dialect; publish: EventListener }): Session {
+  const { db, dialect, publish } = options;
+  return {
+    db,
+    dialect,
+    async write(work) {
+      const told: { space: string; event: StoredEvent }[] = [];
+      try {
+        const result = await db
+          .transaction()
+          .execute((trx) =>
+            work({ db: trx, dialect, emit: (batch, at, event) => emit(trx, told, batch, at, event) }),
+          );
+        for (const { space, event } of told) publish(space, [event]);
+        return result;
+      } catch (error) {
+        throw dialect.toProblem(error);
+      }
+    },
+    async read(work) {
+      try {
+        return await work(db);
+      } catch (error) {
+        throw dialect.toProblem(error);
+      }
+    },
+  };
+}
+
+async function emit(
+  db: Db,
+  told: { space: string; event: StoredEvent }[],
+  batch: { no: number; id: string; space: string },
+  at: number,
+  event: NewEvent,
+): Promise<void> {
+  // The counter is in the batch's row, so that two transactions cannot take the same number.
+  const { event_seq: seq } = await db
+    .updateTable('batch')
+    .set((eb) => ({ event_seq: eb('event_seq', '+', 1), updated_at: at }))
+    .where('no', '=', batch.no)
+    .returning('event_seq')
+    .executeTakeFirstOrThrow();
+  const { type, ...data } = event;
+  await db
+    .insertInto('event')
+    .values({ batch_no: batch.no, seq, at, type, data: JSON.stringify(data) })
+    .execute();
+  told.push({ space: batch.space, event: { seq, at, batch_id: batch.id, ...event } as StoredEvent });
+}
+
+/** The batch of a space, or `not_found`: the same answer for a wrong id and for another space's batch. */
+export async function findBatch(db: Db, ref: { space: string; batch_id: string }): Promise<BatchRow> {
+  const row = await db
+    .selectFrom('batch')
+    .selectAll()
+    .where('id', '=', ref.batch_id)
+    .where('space', '=', ref.space)
+    .where('hidden_at', 'is', null)
+    .executeTakeFirst();
+  if (row === undefined) throw new SheafError('not_found', `Batch not found: ${ref.batch_id.slice(0, 60)}`);
+  return row as BatchRow;
+}
+
+/** How an action stands to a batch's state: legal, in effect already, or refused with `wrong_status`. */
+export function judge(action: BatchAction, status: BatchStatus): 'go' | 'already' {
+  const rule: { from: readonly BatchStatus[]; already: readonly BatchStatus[] } = BATCH_ACTIONS[action];
+  if (rule.from.includes(status)) return 'go';
+  if (rule.already.includes(status)) return 'already';
+  throw wrongStatus(action, status);
+}
+
+export function wrongStatus(action: string, status: BatchStatus, message?: string): SheafError {
+  return new SheafError('wrong_status', message ?? `Cannot ${action} a batch that is ${status}.`, {
+    current_status: status,
+    allowed_actions: allowedActions(status),
+  });
+}
+
+/** The part of an update that stops the clock of running time. */
+export function stopClock(row: BatchRow, now: number): { ran_ms: number; running_since: null } {
+  const stretch = row.running_since === null ? 0 : Math.max(0, now - row.running_since);
+  return { ran_ms: row.ran_ms + stretch, running_since: null };
+}
+
+/** The batch's row as this transaction has left it. */
+export async function reload(tx: Write, batchNo: number): Promise<BatchRow> {
+  const row = await tx.db.selectFrom('batch').selectAll().where('no', '=', batchNo).executeTakeFirstOrThrow();
+  return row as BatchRow;
+}
+
+/** The state a resume leads back to. */
+export function wherePausedFrom(row: BatchRow): 'queued' | 'running' {
+  return row.paused_from === 'running' ? 'running' : 'queued';
+}

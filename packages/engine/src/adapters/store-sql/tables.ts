@@ -1,0 +1,210 @@
+import type { BatchStatus, ItemStatus, PauseReason } from '@sheaf/protocol';
+import type { Generated } from 'kysely';
+
+/** Truth values are 0 and 1; JSON is text; times are milliseconds. Both databases agree on that. */
+type Flag = 0 | 1;
+
+export type BatchTable = {
+  /** Short number used inside the database: rows of ten million items do not repeat a long id. */
+  no: Generated<number>;
+  id: string;
+  space: string;
+  name: string;
+  description: string;
+  status: BatchStatus;
+  pause_reason: PauseReason | null;
+  paused_by: string | null;
+  /** Where a resume leads back to; says something only while paused. */
+  paused_from: Extract<BatchStatus, 'queued' | 'running'> | null;
+  round: number;
+  /** Raised by cancel, pause(now) and delete: leases of an older epoch can neither renew nor record. */
+  epoch: number;
+  open: Flag;
+  /** Still to be approved: an approval sets it to 0. */
+  requires_approval: Flag;
+  processor: string;
+  processor_version: string;
+  config: string;
+  config_no: number;
+  template_id: string | null;
+  customer_prefix: string | null;
+  batch_date: string;
+  batch_counter: number;
+  base_directory_name: string;
+  session_id: number | null;
+  labels: string;
+  metadata: string;
+  external_ids: string;
+  policies: string;
+  concurrency: number;
+  /** The widths of all leases of the current epoch. */
+  leased_width: number;
+  priority: number;
+  /** Only grows: a seq is never given twice. */
+  next_seq: number;
+  total_items: number;
+  completed_items: number;
+  failed_items: number;
+  skipped_items: number;
+  cancelled_items: number;
+  total_bytes: number;
+  done_bytes: number;
+  /** While set, nothing behind this seq is leased. */
+  canary_to: number | null;
+  /** Items up to `canary_to` without an outcome. */
+  canary_left: number;
+  /** Failures and finished items that the failure budget has forgiven. */
+  budget_failed: number;
+  budget_finished: number;
+  metrics: string;
+  event_seq: number;
+  merged_into: string | null;
+  created_by: string;
+  created_at: number;
+  updated_at: number;
+  started_at: number | null;
+  paused_at: number | null;
+  completed_at: number | null;
+  ran_ms: number;
+  running_since: number | null;
+  /** Leases or ranges of an older epoch are still to be cleared. */
+  leftover: Flag;
+  hidden_at: number | null;
+};
+
+export type ConfigTable = { batch_no: number; config_no: number; config: string };
+
+export type ItemTable = {
+  batch_no: number;
+  seq: number;
+  name: string | null;
+  key: string | null;
+  input: string | null;
+  file_id: string | null;
+  bytes: number;
+  /** Null until an outcome is recorded. */
+  status: Extract<ItemStatus, 'completed' | 'failed' | 'skipped'> | null;
+  /** Attempts that are over. */
+  attempt: number;
+  config_no: number | null;
+  result: string | null;
+  error_kind: string | null;
+  error_code: string | null;
+  error_message: string | null;
+  cause: string | null;
+  metrics: string | null;
+  started_at: number | null;
+  duration_ms: number | null;
+  finished_at: number | null;
+};
+
+export type AttemptTable = {
+  batch_no: number;
+  seq: number;
+  attempt: number;
+  error_kind: string;
+  error_code: string;
+  error_message: string;
+  started_at: number;
+  finished_at: number;
+  worker: string;
+};
+
+export type RangeTable = {
+  id: Generated<number>;
+  batch_no: number;
+  from_seq: number;
+  to_seq: number;
+  attempt: number;
+  last_attempt: number;
+  crashes: number;
+  priority: number;
+  /** 0: ready. A waiting retry carries its time; the lease that finds it due sets it to 0. */
+  ready_at: number;
+  token: string | null;
+  config_no: number;
+};
+
+export type LeaseTable = {
+  token: string;
+  batch_no: number;
+  epoch: number;
+  width: number;
+  left: number;
+  alone: Flag;
+  worker: string;
+  boot: string;
+  granted_at: number;
+  renewed_at: number;
+};
+
+export type CauseTable = {
+  batch_no: number;
+  cause: string;
+  code: string;
+  message: string;
+  count: number;
+  first_at: number;
+  last_at: number;
+};
+
+export type EventTable = { batch_no: number; seq: number; at: number; type: string; data: string };
+
+export type LogTable = {
+  id: Generated<number>;
+  batch_no: number;
+  seq: number;
+  attempt: number;
+  at: number;
+  text: string;
+};
+
+export type FileTable = {
+  id: string;
+  space: string;
+  sha256: string;
+  name: string;
+  bytes: number;
+  media_type: string;
+  /** The item that produced it; null for uploads. */
+  batch_no: number | null;
+  seq: number | null;
+  created_at: number;
+};
+
+export type CounterTable = { space: string; prefix: string; batch_date: string; last: number };
+
+export type IdempotencyTable = {
+  space: string;
+  route: string;
+  key: string;
+  body_hash: string;
+  batch_id: string;
+  created_at: number;
+};
+
+export type RecordTable = {
+  pack: string;
+  space: string;
+  kind: string;
+  id: number;
+  key: string | null;
+  data: string;
+  created_at: number;
+};
+
+export type Tables = {
+  batch: BatchTable;
+  batch_config: ConfigTable;
+  item: ItemTable;
+  attempt: AttemptTable;
+  range: RangeTable;
+  lease: LeaseTable;
+  cause: CauseTable;
+  event: EventTable;
+  log: LogTable;
+  file: FileTable;
+  name_counter: CounterTable;
+  idempotency: IdempotencyTable;
+  pack_record: RecordTable;
+};

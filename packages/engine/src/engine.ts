@@ -1,0 +1,251 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { mkdir, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { errorCode, type ProcessorInfo, SheafError, type Template } from '@sheaf/protocol';
+import { z } from 'zod';
+import { createLocalDispatch } from './adapters/dispatch-local/local-dispatch.ts';
+import { createLocalEvents } from './adapters/events-local/local-events.ts';
+import { createDiskFiles } from './adapters/files-disk/disk-files.ts';
+import { holdGuard } from './adapters/guard/guard.ts';
+import { createInlineRunner } from './adapters/runner-inline/inline-runner.ts';
+import { createProcessRunner } from './adapters/runner-process/process-runner.ts';
+import { openThreadedSqliteStore } from './adapters/store-sql/threaded.ts';
+import type { Engine, RecoveryReport } from './api.ts';
+import { createRegistry, type Registry } from './domain/registry.ts';
+import { type EngineOptions, type ResolvedOptions, resolveOptions } from './options.ts';
+import type { Chance, Clock } from './ports/clock.ts';
+import type { PackTemplate, Processor } from './ports/processor.ts';
+import type { Runner } from './ports/runner.ts';
+import { probe } from './processors/probe/probe.ts';
+import { createControl } from './runtime/control.ts';
+import { type DiskGuard, startDiskGuard } from './runtime/disk.ts';
+import { createIntake } from './runtime/intake.ts';
+import { createPulses } from './runtime/pulse.ts';
+import { createRecorder } from './runtime/recorder.ts';
+import { createRecords } from './runtime/records.ts';
+import { createSlots } from './runtime/slots.ts';
+import { startSweep } from './runtime/sweep.ts';
+import { createUploads } from './runtime/uploads.ts';
+import { createViews } from './runtime/views.ts';
+import { startWorker } from './runtime/worker.ts';
+
+/**
+ * Opens an engine on a folder: the one place where ports meet adapters.
+ *
+ * When it resolves, whatever a crash interrupted has been found, and goes on or waits for review.
+ *
+ * @throws bad_config for a wrong option; already_running when another process works on the folder;
+ *   storage_failed when the database is damaged.
+ */
+export async function createEngine(given: EngineOptions): Promise<Engine> {
+  const options = resolveOptions(given);
+  const folder = resolve(options.data_dir);
+  await mkdir(folder, { recursive: true });
+  const guard = await holdGuard(folder);
+  try {
+    return await openEngine(options, folder, () => guard.release());
+  } catch (error) {
+    await guard.release();
+    throw error;
+  }
+}
+
+async function openEngine(
+  options: ResolvedOptions,
+  folder: string,
+  unlock: () => Promise<void> | void,
+): Promise<Engine> {
+  const clock: Clock = { now: () => Date.now() };
+  const chance: Chance = { random: () => Math.random(), bytes: (count) => randomBytes(count) };
+  const boot = randomUUID();
+  const processors = processorsOf(options);
+  const templates = templatesOf(options);
+  const workDir = join(folder, 'work');
+  await rm(workDir, { recursive: true, force: true });
+
+  const store = await openThreadedSqliteStore({ file: join(folder, 'sheaf.db') });
+  const files = await createDiskFiles({ root: join(folder, 'files') });
+  const events = createLocalEvents();
+  const dispatch = createLocalDispatch();
+  const pulses = createPulses({ events, clock });
+  const uploads = createUploads({ store, files, clock, chance });
+  const intake = createIntake({ store, uploads, clock, chance, processors, templates });
+  store.onEvents((space, stored) => {
+    for (const event of stored) events.publish(space, event);
+  });
+
+  const failure = Promise.withResolvers<never>();
+  failure.promise.catch(() => undefined);
+  const onError = (error: unknown) => {
+    if (errorCode(error) === 'storage_failed') failure.reject(error);
+    else if (errorCode(error) === 'storage_full') void disk?.onFull().catch(onError);
+    options.onError(error);
+  };
+
+  let disk: DiskGuard | null = null;
+  const works = options.work ? await startWorks() : null;
+  const worker = works?.worker ?? null;
+  const control = createControl({ store, dispatch, clock, chance, intake, processors, worker });
+  const views = createViews({ store, events, pulses, worker });
+
+  async function startWorks() {
+    const recovery = await store.recover({
+      boot,
+      review: processors
+        .all()
+        .filter((processor) => !processor.idempotent)
+        .map((processor) => processor.name),
+      policy: options.recovery,
+      now: clock.now(),
+    });
+    const sweep = startSweep({
+      store,
+      dispatch,
+      files,
+      clock,
+      retention_days: options.retention_days,
+      isPinned: uploads.isPinned,
+      onError,
+    });
+    disk = await startDiskGuard({ store, clock, data_dir: folder, onResumed: () => sweep.now(), onError });
+    const runner = createRunner(options.concurrency);
+    const recorder = createRecorder({ store, clock, onStorageFull: async () => disk?.onFull() });
+    const worker = startWorker({
+      store,
+      dispatch,
+      clock,
+      boot,
+      tools: {
+        runner,
+        recorder,
+        files,
+        clock,
+        chance,
+        slots: createSlots(options.concurrency),
+        work_dir: workDir,
+        onPulse: pulses.beat,
+        onNews: (batch, item, news) => pulses.news(batch.id, batch.space, item, news),
+      },
+      findProcessor: (name) => processors.find(name),
+      async onTurnEnd(turn, { goesOn, next_ready_at }) {
+        if (goesOn) await dispatch.offer([turn]);
+        else if (next_ready_at !== null) sweep.wakeAt(next_ready_at);
+      },
+      onError,
+    });
+    await sweep.now();
+    return { recovery, sweep, runner, worker };
+  }
+
+  let closing: Promise<void> | null = null;
+  async function close(drainMs: number): Promise<void> {
+    await works?.worker.close(drainMs);
+    await works?.sweep.close();
+    await disk?.close();
+    await works?.runner.close();
+    pulses.close();
+    await store.close();
+    await unlock();
+  }
+
+  return {
+    ...control,
+    ...views,
+    async create(batch, who = {}) {
+      const answer = await intake.create(batch, who);
+      await offer(answer.batch);
+      return answer;
+    },
+    async append(target, items) {
+      const answer = await intake.append(target, items);
+      await offer(answer.batch);
+      return answer;
+    },
+    upload: (source, { space = 'default', name, media_type, max_bytes }) =>
+      uploads.put(source, {
+        space,
+        name,
+        media_type: media_type ?? 'application/octet-stream',
+        ...(max_bytes === undefined ? {} : { max_bytes }),
+      }),
+    file: ({ space = 'default', file_id }) => store.file({ space, file_id }),
+    async openFile({ space = 'default', file_id, start, end }) {
+      const file = await store.file({ space, file_id });
+      const range = start === undefined ? undefined : { start, end: end ?? file.bytes - 1 };
+      return { file, stream: await files.open(space, file.sha256, range) };
+    },
+    processors: () => processors.all().map(describe),
+    templates: () => templates.all().map((template): Template => ({ ...template })),
+    recordsOf: (pack, space = 'default') => createRecords({ store, clock, pack, space }),
+    recovery: works?.recovery ?? NO_RECOVERY,
+    about: () => store.about(),
+    checkInvariants: () => store.checkInvariants(),
+    failed: failure.promise,
+    async close({ drain_ms = options.drain_ms } = {}) {
+      closing ??= close(drain_ms);
+      if (drain_ms === 0) works?.worker.abortAll();
+      await closing;
+    },
+  };
+
+  async function offer(batch: { id: string; status: string; priority: number }): Promise<void> {
+    if (batch.status !== 'queued' && batch.status !== 'running') return;
+    await dispatch.offer([{ batch_id: batch.id, n: 1, priority: batch.priority }]);
+  }
+}
+
+const NO_RECOVERY: RecoveryReport = { leases: 0, recovered: [], interrupted: [], poisoned: 0 };
+
+function processorsOf({ processors, packs }: ResolvedOptions): Registry<Processor> {
+  const all = [probe, ...packs.flatMap((pack) => pack.processors), ...processors];
+  return createRegistry(
+    'processor',
+    all.map((processor) => [processor.name, processor] as const),
+  );
+}
+
+function templatesOf({ packs }: ResolvedOptions): Registry<PackTemplate> {
+  const all = packs.flatMap((pack) => pack.templates);
+  return createRegistry(
+    'template',
+    all.map((template) => [template.id, template] as const),
+  );
+}
+
+/** Each processor runs where it asks to: in this process, or in children. */
+function createRunner(concurrency: number): Runner {
+  const inline = createInlineRunner();
+  const children = createProcessRunner({ max_children: concurrency });
+  return {
+    run: (task, news) => (task.processor.isolation === 'inline' ? inline : children).run(task, news),
+    async close() {
+      await Promise.all([inline.close(), children.close()]);
+    },
+  };
+}
+
+function describe(processor: Processor): ProcessorInfo {
+  const { name, version, description, isolation, idempotent } = processor;
+  return {
+    name,
+    version,
+    description,
+    isolation,
+    idempotent,
+    config_schema: schemaOf(name, processor.config),
+    input_schema: schemaOf(name, processor.input),
+  };
+}
+
+function schemaOf(name: string, schema: z.ZodType): ProcessorInfo['config_schema'] {
+  try {
+    return JSON.parse(JSON.stringify(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' })));
+  } catch (error) {
+    throw new SheafError(
+      'bad_config',
+      `The schema of the processor ${name} has no JSON Schema form.`,
+      {},
+      error,
+    );
+  }
+}

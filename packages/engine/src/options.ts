@@ -1,0 +1,96 @@
+import { nearest, SheafError } from '@sheaf/protocol';
+import type { Pack, Processor } from './ports/processor.ts';
+
+/** What an engine is made of. Everything has a default but the folder. */
+export type EngineOptions = {
+  /** Folder of the database and the files; made when missing. */
+  data_dir: string;
+  /** Processors beside those of the packs and the engine's own. @default [] */
+  processors?: readonly Processor[];
+  /** @default [] */
+  packs?: readonly Pack[];
+  /**
+   * Items this process runs at the same time, over all batches. Raise it for processors that wait,
+   * not for those that compute.
+   *
+   * @default 8
+   */
+  concurrency?: number;
+  /**
+   * False: look and steer only. Nothing is leased, recovered or swept.
+   *
+   * @default true
+   */
+  work?: boolean;
+  /**
+   * What happens to batches that a crash interrupted, where their own policy does not say: `null`
+   * resumes those of idempotent processors and holds the others for review.
+   *
+   * @default null
+   */
+  recovery?: 'resume' | 'review' | null;
+  /** Days a finished batch is kept. @default 7 */
+  retention_days?: number;
+  /** Longest wait at close for running items. @default 30000 */
+  drain_ms?: number;
+  /** Told of problems that no call is there to answer for. @default writes to stderr */
+  onError?: (error: unknown) => void;
+};
+
+export const DEFAULTS = {
+  processors: [],
+  packs: [],
+  concurrency: 8,
+  work: true,
+  recovery: null,
+  retention_days: 7,
+  drain_ms: 30_000,
+  onError: (error: unknown) => console.error(error),
+} satisfies Omit<Required<EngineOptions>, 'data_dir'>;
+
+export type ResolvedOptions = Required<EngineOptions>;
+
+/** @throws bad_config naming the option, its value and the remedy. */
+export function resolveOptions(options: EngineOptions): ResolvedOptions {
+  const known = ['data_dir', ...Object.keys(DEFAULTS)];
+  for (const name of Object.keys(options)) {
+    if (known.includes(name)) continue;
+    const [near] = nearest(name, known);
+    throw new SheafError(
+      'bad_config',
+      `There is no option ${name}.${near === undefined ? '' : ` Did you mean ${near}?`}`,
+    );
+  }
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+  const resolved = { ...DEFAULTS, ...given } as unknown as ResolvedOptions;
+  needs(
+    typeof resolved.data_dir === 'string' && resolved.data_dir !== '',
+    'data_dir',
+    resolved.data_dir,
+    'a folder',
+  );
+  needsCount('concurrency', resolved.concurrency, 1, 10_000);
+  needsCount('retention_days', resolved.retention_days, 0, 36_500);
+  needsCount('drain_ms', resolved.drain_ms, 0, 86_400_000);
+  needs(
+    [null, 'resume', 'review'].includes(resolved.recovery),
+    'recovery',
+    resolved.recovery,
+    'resume, review or null',
+  );
+  return resolved;
+}
+
+function needsCount(name: string, value: number, least: number, most: number): void {
+  needs(
+    Number.isInteger(value) && value >= least && value <= most,
+    name,
+    value,
+    `a whole number from ${least} to ${most}`,
+  );
+}
+
+function needs(isRight: boolean, name: string, value: unknown, what: string): void {
+  if (!isRight)
+    throw new SheafError('bad_config', `The option ${name} is ${JSON.stringify(value)}; it must be ${what}.`);
+}

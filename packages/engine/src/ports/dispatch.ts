@@ -1,0 +1,18 @@
+/** An invitation to work on one batch. */
+export type Turn = { batch_id: string; n: number; priority: number };
+
+/**
+ * Who works next. It may lose, repeat or reorder turns: the Store is the truth, and the sweep offers
+ * again what is missing.
+ */
+export interface Dispatch {
+  /** Offers turns. One that waits already stays as it is; one in hand is looked at again when it ends. */
+  offer(turns: readonly Turn[]): Promise<void>;
+  /** The next turn, the highest priority first and round robin among equals; null once closed or aborted. */
+  take(signal: AbortSignal): Promise<Turn | null>;
+  /** Ends a turn. Answers whether it was offered again while in hand. */
+  handBack(turn: Turn): Promise<{ again: boolean }>;
+  /** Whether another batch waits for a turn. A guess is enough: it decides who goes next, never what is right. */
+  hasWaiting(): boolean;
+  close(): Promise<void>;
+}

@@ -1,0 +1,34 @@
+import type { Readable } from 'node:stream';
+
+/** What is known of stored bytes. */
+export type StoredBytes = { sha256: string; bytes: number };
+
+/**
+ * Bytes, addressed by their sha256 and kept apart by space. Names never reach this port: a name is
+ * data of the Store.
+ */
+export interface Files {
+  /**
+   * Stores a stream. When it resolves, the bytes are on disk for good (file and folder fsynced) and
+   * whole; when it rejects, nothing is visible. Storing equal bytes twice keeps one copy.
+   *
+   * @throws too_large past `max_bytes`; storage_full when the disk is full.
+   */
+  put(space: string, source: Readable, options?: { max_bytes?: number }): Promise<StoredBytes>;
+  /** Like `put`, but takes over a local file, which is gone afterwards. */
+  adopt(space: string, path: string): Promise<StoredBytes>;
+  /**
+   * Opens stored bytes, whole or from `start` to `end` (both inclusive).
+   *
+   * @throws not_found when there are none.
+   */
+  open(space: string, sha256: string, range?: { start: number; end: number }): Promise<Readable>;
+  /** The size, or null when there are no such bytes. */
+  size(space: string, sha256: string): Promise<number | null>;
+  /** A local path to read the bytes at, valid until `release` is called. Never write to it. */
+  local(space: string, sha256: string): Promise<{ path: string; release: () => Promise<void> }>;
+  /** Removes the bytes; no error when they are gone already. */
+  remove(space: string, sha256: string): Promise<void>;
+  /** Every stored blob, in no order, for the sweep. */
+  list(space: string): AsyncIterable<StoredBytes>;
+}

@@ -1,0 +1,44 @@
+import type { Failure, Json } from '@sheaf/protocol';
+import type { Processor, WorkItem } from './processor.ts';
+
+/** One attempt to run. */
+export type RunTask = {
+  processor: Processor;
+  config: Json;
+  item: WorkItem;
+  timeout_ms: number;
+  /** An empty folder of this attempt's own for its outputs; made when the first one is asked for. */
+  work_dir: string;
+};
+
+/** What a running item says of itself. */
+export type RunNews = { step: string; percent: number | null };
+
+export type RunOutput = { name: string; path: string };
+
+/** How an attempt ended. The result is JSON text, at most 256 KiB; metrics are finite numbers. */
+export type RunResult = {
+  metrics: Record<string, number> | null;
+  /** The attempt's log lines joined, at most 256 KiB; null when it said nothing. */
+  log: string | null;
+} & (
+  | { ok: true; result: string | null; outputs: RunOutput[] }
+  | { ok: false; error: Failure; retry_after_ms: number | null }
+);
+
+/**
+ * Runs single attempts and turns whatever happens into data: `run` never rejects and always ends
+ * (at the latest a grace after its timeout or abort), and its slot is really free when it does.
+ */
+export interface Runner {
+  /**
+   * @param options.signal Aborted for cancel and pause(now): the attempt ends as kind `cancelled`.
+   * @param options.onNews Called when the item reports progress; may be called often.
+   */
+  run(
+    task: RunTask,
+    options: { signal: AbortSignal | null; onNews: (news: RunNews) => void },
+  ): Promise<RunResult>;
+  /** Ends every child. Attempts still running end as `cancelled`. */
+  close(): Promise<void>;
+}

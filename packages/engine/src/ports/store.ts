@@ -1,0 +1,285 @@
+import type {
+  Attempt,
+  Batch,
+  BatchStatus,
+  Cause,
+  Item,
+  ItemStatus,
+  Json,
+  PauseReason,
+  Policies,
+  StoredEvent,
+  UpdateBatch,
+} from '@sheaf/protocol';
+import type { LeaseAnswer, ReadyBatch, RecordAnswer, RecordRequest, RenewAnswer } from './leasing.ts';
+
+/** One batch of one space; every method that takes it answers `not_found` for anybody else's. */
+export type BatchRef = { space: string; batch_id: string };
+
+/** Who asks, and when. */
+export type Act = BatchRef & { now: number; by: string };
+
+export type NewBatch = {
+  id: string;
+  space: string;
+  name: string | null;
+  description: string;
+  processor: string;
+  processor_version: string;
+  config: Record<string, Json>;
+  template_id: string | null;
+  customer_prefix: string | null;
+  session_id: number | null;
+  labels: Record<string, string>;
+  metadata: Record<string, Json>;
+  external_ids: Record<string, string>;
+  concurrency: number;
+  priority: number;
+  policies: Policies;
+  requires_approval: boolean;
+  open: boolean;
+  created_by: string;
+};
+
+/** An item on its way in; `input` is JSON text. */
+export type NewItemRow = {
+  name: string | null;
+  key: string | null;
+  input: string | null;
+  file_id: string | null;
+};
+
+export type IdempotencyKey = { route: string; key: string; body_hash: string };
+
+export type ListBatches = {
+  space: string;
+  status?: readonly BatchStatus[];
+  customer_prefix?: string;
+  date_from?: string;
+  date_to?: string;
+  processor?: string;
+  label?: { name: string; value: string };
+  session_id?: number;
+  search?: string;
+  sort_by?: 'created_at' | 'updated_at' | 'name' | 'status' | 'total_items' | 'priority' | 'batch_date';
+  sort_order?: 'ASC' | 'DESC';
+  limit: number;
+  offset: number;
+};
+
+export type ListItems = BatchRef & {
+  status?: readonly ItemStatus[];
+  cause?: string;
+  search?: string;
+  after: number;
+  limit: number;
+};
+
+export type FileRow = {
+  id: string;
+  space: string;
+  sha256: string;
+  name: string;
+  bytes: number;
+  media_type: string;
+  created_at: number;
+};
+
+/**
+ * The truth. One method is one transaction: when it resolves, what it did is on disk; when it
+ * rejects, nothing happened. Every move is guarded by the states of `BATCH_ACTIONS`: a wrong one is
+ * refused with `wrong_status`, one already in effect changes nothing.
+ */
+export interface Store {
+  // --- intake ---
+
+  /**
+   * Makes a draft with its items, its counter and its directory name. The same idempotency key with
+   * the same body answers the batch made first; with another body it is `key_reused`.
+   */
+  create(
+    batch: NewBatch,
+    items: readonly NewItemRow[],
+    options: { now: number; idempotency?: IdempotencyKey },
+  ): Promise<{ batch: Batch; created: boolean }>;
+  /**
+   * Adds items behind the last one. A final batch (not a cancelled one) goes back to `queued`.
+   *
+   * @throws too_many_items past 10,000,000; not_found when a file is not of this space.
+   */
+  append(act: Act, items: readonly NewItemRow[]): Promise<{ batch: Batch; first_seq: number }>;
+  /** Removes an item that waits. @throws wrong_status when it runs or has an outcome. */
+  removeItem(act: Act & { seq: number }): Promise<Batch>;
+  /** Closes an open batch for more items; it settles when nothing is left. */
+  seal(act: Act): Promise<Batch>;
+
+  // --- steering ---
+
+  /** From draft to queued, or to awaiting_approval when the batch asks for it. Sets the canary's end. */
+  start(act: Act): Promise<Batch>;
+  approve(act: Act): Promise<Batch>;
+  /** Ends a batch that awaits approval as cancelled. */
+  reject(act: Act): Promise<Batch>;
+  /**
+   * Nothing starts any more. `drain` lets started items finish and be recorded; `now` ends their
+   * leases, so that late results are refused and the items are free again, unburned. A user's pause
+   * is never overwritten by another reason.
+   */
+  pause(act: Act & { reason: PauseReason; mode: 'drain' | 'now' }): Promise<Batch>;
+  resume(act: Act): Promise<Batch>;
+  /** Ends the batch at once: what was recorded stays, what comes later is refused. */
+  cancel(act: Act): Promise<Batch>;
+  /** Name, description, labels, metadata, priority, concurrency at any time; config while a draft. */
+  update(act: Act & { fields: UpdateBatch }): Promise<Batch>;
+  /**
+   * Sends items back to work with `max_attempts` new attempts: the named ones, those of a cause, or
+   * all with a status (failed by default; in a cancelled batch the cancelled ones too). Completed
+   * items are never redone: naming one, or one that waits or runs, is `wrong_status`, but one that
+   * waits for its retry falls due now.
+   */
+  retry(
+    act: Act & {
+      items?: readonly number[];
+      cause?: string;
+      status?: readonly ('failed' | 'cancelled')[];
+      config?: Record<string, Json>;
+    },
+  ): Promise<{ batch: Batch; retried: number }>;
+  /** Moves the unrun items of drafts, paused (drained) and final batches of one processor into a new draft. */
+  merge(options: {
+    space: string;
+    batch_ids: readonly string[];
+    id: string;
+    name: string | null;
+    now: number;
+    by: string;
+  }): Promise<Batch>;
+  /** Hides a draft or final batch at once; `prune` removes its rows. */
+  delete(act: Act): Promise<void>;
+
+  // --- the heart (system calls: a token names the work, not a space) ---
+
+  /**
+   * Leases up to `limit` items of a batch from its best ready ranges: priority, then those that lost
+   * no host, then seq. No two leases ever hold the same item, and the widths of all leases of a batch
+   * never exceed its concurrency. The caller makes the token, so that a lease whose answer was lost
+   * can be given back by name.
+   *
+   * @param options.limit A thousand for fast work, the turn's width for slow work.
+   * @param options.idle Whether no handler runs in this worker (items that must run alone need it).
+   */
+  lease(options: {
+    token: string;
+    batch_id: string;
+    worker: string;
+    boot: string;
+    width: number;
+    limit: number;
+    idle: boolean;
+    now: number;
+  }): Promise<LeaseAnswer>;
+  /**
+   * Records the outcomes of many turns in one transaction. Each chunk is fenced by its lease: a lost
+   * one drops its chunk only. An item whose outcome is there already is counted neither accepted nor
+   * refused. Pauses a batch whose failure budget is used up, ends canaries, settles.
+   */
+  record(requests: readonly RecordRequest[], now: number): Promise<RecordAnswer[]>;
+  /** Keeps leases alive for another 6 s, and with them the right to start items. Not held: stop, the work is somebody else's. */
+  renew(tokens: readonly string[], now: number): Promise<RenewAnswer[]>;
+  /** Gives back what leases still hold, with no attempt burned. Unknown tokens are no error. */
+  release(tokens: readonly string[], now: number): Promise<void>;
+
+  // --- recovery and sweep ---
+
+  /**
+   * Takes the leases of every other boot away: their hosts are dead. Ranges come back with
+   * `crashes + 1`; an item that was alone burned an attempt and fails as `poison` past its last.
+   * Batches of processors named in `review`, or whose own policy says so, are paused as `interrupted`.
+   */
+  recover(options: {
+    boot: string;
+    review: readonly string[];
+    policy: 'resume' | 'review' | null;
+    now: number;
+  }): Promise<{ leases: number; recovered: string[]; interrupted: string[]; poisoned: number }>;
+  /** Gives back leases nobody renewed for 6 s, clears what cancel and pause left, seals silent open batches. */
+  sweep(now: number): Promise<{ expired: number }>;
+  /** Active batches with something ready, and when the next waiting retry falls due. */
+  ready(options: {
+    now: number;
+    limit: number;
+  }): Promise<{ batches: ReadyBatch[]; next_ready_at: number | null }>;
+  /** Pauses every active batch (`disk_full`), or resumes those paused for that reason. Answers their ids. */
+  pauseAll(options: { reason: PauseReason; now: number }): Promise<string[]>;
+  resumeAll(options: { reason: PauseReason; now: number }): Promise<string[]>;
+  /** Hides final batches that ended before `before`. Answers how many. */
+  expire(options: { space: string | null; before: number; now: number }): Promise<number>;
+  /** Removes a slice of hidden batches' rows and answers bytes that nothing references any more. */
+  prune(options: {
+    now: number;
+    limit: number;
+  }): Promise<{ removed: number; blobs: { space: string; sha256: string }[] }>;
+
+  // --- reading ---
+
+  get(ref: BatchRef): Promise<Batch>;
+  list(query: ListBatches): Promise<{ data: Batch[]; total: number }>;
+  /** The ids that begin or end like the text, or the batches of that exact name; at most 10. */
+  find(options: { space: string; text: string }): Promise<Batch[]>;
+  items(query: ListItems): Promise<{ data: Item[]; next: number | null }>;
+  item(ref: BatchRef & { seq: number }): Promise<Item & { attempts: Attempt[] }>;
+  logs(
+    ref: BatchRef & { seq?: number; after: number; limit: number },
+  ): Promise<{
+    data: { id: number; seq: number; attempt: number; at: number; text: string }[];
+    next: number | null;
+  }>;
+  causes(ref: BatchRef): Promise<Cause[]>;
+  /** Stored events after `since`, oldest first. */
+  events(ref: BatchRef & { since: number; limit: number }): Promise<StoredEvent[]>;
+  /** The counters and ranges of a batch: about a kilobyte, whatever its size. */
+  state(ref: BatchRef): Promise<Json>;
+  /** Recounts everything and answers each broken invariant (I1–I7) in words; for tests and `doctor`. Reads all rows. */
+  checkInvariants(): Promise<string[]>;
+
+  // --- files and records ---
+
+  /** Registers an uploaded file. Its bytes must be stored already. */
+  addFile(file: FileRow): Promise<void>;
+  file(options: { space: string; file_id: string }): Promise<FileRow>;
+  addRecords(options: {
+    pack: string;
+    space: string;
+    kind: string;
+    records: readonly { key: string | null; data: string }[];
+    now: number;
+  }): Promise<number[]>;
+  records(options: {
+    pack: string;
+    space: string;
+    kind: string;
+    ids?: readonly number[];
+    after: number;
+    limit: number;
+  }): Promise<{ id: number; key: string | null; data: string; created_at: number }[]>;
+  countRecords(options: { pack: string; space: string; kind: string }): Promise<number>;
+  updateRecord(options: {
+    pack: string;
+    space: string;
+    kind: string;
+    id: number;
+    data: string;
+  }): Promise<boolean>;
+  removeRecords(options: {
+    pack: string;
+    space: string;
+    kind: string;
+    ids: readonly number[];
+  }): Promise<number>;
+
+  /** Calls the listener after each commit with the events stored by it. */
+  onEvents(listener: (space: string, events: StoredEvent[]) => void): void;
+  /** What the database is and how it keeps its word, for `doctor` and the first lines of `up`. */
+  about(): Promise<Record<string, string | number>>;
+  close(): Promise<void>;
+}

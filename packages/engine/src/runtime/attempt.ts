@@ -1,0 +1,123 @@
+import { join } from 'node:path';
+import { type Failure, type Json, makeId } from '@sheaf/protocol';
+import mime from 'mime';
+import type { Chance, Clock } from '../ports/clock.ts';
+import type { Files } from '../ports/files.ts';
+import type { LeasedBatch, LeasedItem, OutputRow } from '../ports/leasing.ts';
+import type { Processor, WorkItem } from '../ports/processor.ts';
+import type { RunNews, Runner, RunOutput, RunResult } from '../ports/runner.ts';
+
+/** What became of one try, before it is decided what follows. */
+export type Ended = {
+  item: LeasedItem;
+  started_at: number;
+  duration_ms: number;
+  result: string | null;
+  failure: { error: Failure; retry_after_ms: number | null } | null;
+  metrics: Record<string, number> | null;
+  outputs: OutputRow[] | null;
+  log: string | null;
+};
+
+export type AttemptContext = {
+  batch: LeasedBatch;
+  processor: Processor;
+  config: Json;
+  /** The lease's own folder: outputs lie under its token until they are recorded. */
+  work_dir: string;
+  signal: AbortSignal;
+  onNews: (news: RunNews) => void;
+};
+
+type Tools = { runner: Runner; files: Files; clock: Clock; chance: Chance };
+
+/**
+ * Runs one item and keeps its outputs. The bytes of outputs are stored before the outcome names
+ * them: a crash in between leaves a file that nobody knows, never a completed item without its file.
+ */
+export async function runAttempt(tools: Tools, context: AttemptContext, item: LeasedItem): Promise<Ended> {
+  const startedAt = tools.clock.now();
+  const from = performance.now();
+  const end = (rest: Omit<Ended, 'item' | 'started_at' | 'duration_ms'>): Ended => ({
+    item,
+    started_at: startedAt,
+    duration_ms: Math.round(performance.now() - from),
+    ...rest,
+  });
+  const fail = (error: Failure) =>
+    end({ result: null, failure: { error, retry_after_ms: null }, metrics: null, outputs: null, log: null });
+
+  let input: { path: string; release: () => Promise<void> } | null = null;
+  try {
+    if (item.file !== null) input = await tools.files.local(context.batch.space, item.file.sha256);
+  } catch (error) {
+    return fail({
+      kind: 'retryable',
+      code: 'input_unreadable',
+      message: `The input file cannot be read: ${messageOf(error)}`,
+    });
+  }
+  const result = await tools.runner.run(
+    {
+      processor: context.processor,
+      config: context.config,
+      item: workItem(context.batch, item, input?.path ?? null),
+      timeout_ms: context.batch.policies.item_timeout_ms,
+      work_dir: join(context.work_dir, `${item.seq}-${item.attempt}`),
+    },
+    { signal: context.signal, onNews: context.onNews },
+  );
+  await input?.release();
+  return end(await keep(tools, context.batch.space, result));
+}
+
+async function keep(
+  tools: Tools,
+  space: string,
+  result: RunResult,
+): Promise<Omit<Ended, 'item' | 'started_at' | 'duration_ms'>> {
+  const { metrics, log } = result;
+  if (!result.ok) {
+    const { error, retry_after_ms } = result;
+    return { result: null, failure: { error, retry_after_ms }, metrics, outputs: null, log };
+  }
+  if (result.outputs.length === 0)
+    return { result: result.result, failure: null, metrics, outputs: null, log };
+  try {
+    const outputs = await keepOutputs(tools, space, result.outputs);
+    return { result: result.result, failure: null, metrics, outputs, log };
+  } catch (error) {
+    const failure: Failure = {
+      kind: 'retryable',
+      code: 'output_not_stored',
+      message: `An output could not be stored: ${messageOf(error)}`,
+    };
+    return { result: null, failure: { error: failure, retry_after_ms: null }, metrics, outputs: null, log };
+  }
+}
+
+async function keepOutputs(tools: Tools, space: string, outputs: readonly RunOutput[]): Promise<OutputRow[]> {
+  const rows: OutputRow[] = [];
+  for (const { name, path } of outputs) {
+    const stored = await tools.files.adopt(space, path);
+    const id = makeId('fil', tools.clock.now(), tools.chance.bytes(10));
+    rows.push({ id, name, ...stored, media_type: mime.getType(name) ?? 'application/octet-stream' });
+  }
+  return rows;
+}
+
+function workItem(batch: LeasedBatch, item: LeasedItem, path: string | null): WorkItem {
+  return {
+    batch_id: batch.id,
+    seq: item.seq,
+    name: item.name ?? item.key ?? `item-${item.seq}`,
+    key: item.key,
+    input: item.input === null ? null : (JSON.parse(item.input) as Json),
+    attempt: item.attempt,
+    file: item.file === null || path === null ? null : { path, ...item.file },
+  };
+}
+
+function messageOf(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).slice(0, 500);
+}

@@ -1,0 +1,130 @@
+import { errorCode, fingerprint } from '@sheaf/protocol';
+import type { Clock } from '../ports/clock.ts';
+import type { Outcome, RecordAnswer, RecordRequest } from '../ports/leasing.ts';
+import type { Store } from '../ports/store.ts';
+
+/** The most outcomes one commit holds: past that a transaction only makes others wait. */
+export const MAX_OUTCOMES = 500;
+
+/**
+ * Group commit: while one transaction is on its way to the disk, the outcomes of all turns gather
+ * for the next. A slow disk makes groups larger, never the queue longer: each turn has one request
+ * under way at most, and stops starting items when it has too much to say.
+ */
+export type Recorder = {
+  /** Answers after the commit. Rejects only with a storage problem; nothing was recorded then. */
+  record(request: RecordRequest): Promise<RecordAnswer>;
+  /** Resolves when all that was asked for up to now has been answered. */
+  flush(): Promise<void>;
+};
+
+type Waiting = { request: RecordRequest; resolve(answer: RecordAnswer): void; reject(error: unknown): void };
+
+/** @param options.onStorageFull Makes room (and stops the work) so that what has run can still be kept. */
+export function createRecorder(options: {
+  store: Store;
+  clock: Clock;
+  onStorageFull: () => Promise<void>;
+}): Recorder {
+  const { store, clock } = options;
+  let waiting: Waiting[] = [];
+  let committing: Promise<void> | null = null;
+
+  async function commitAll(): Promise<void> {
+    while (waiting.length > 0) {
+      const group = takeGroup();
+      try {
+        const answers = await commit(group.map(({ request }) => request));
+        for (const [index, { resolve, reject }] of group.entries()) {
+          const answer = answers[index];
+          if (answer === undefined) reject(new Error('The Store answered too few requests.'));
+          else resolve(answer);
+        }
+      } catch (error) {
+        for (const { reject } of group) reject(error);
+      }
+    }
+    committing = null;
+  }
+
+  function takeGroup(): Waiting[] {
+    let count = 0;
+    const end = waiting.findIndex(({ request }, index) => {
+      count += request.outcomes.length;
+      return index > 0 && count > MAX_OUTCOMES;
+    });
+    const group = end < 0 ? waiting : waiting.slice(0, end);
+    waiting = end < 0 ? [] : waiting.slice(end);
+    return group;
+  }
+
+  async function commit(requests: RecordRequest[]): Promise<RecordAnswer[]> {
+    try {
+      return await store.record(requests, clock.now());
+    } catch (error) {
+      if (errorCode(error) === 'storage_full') {
+        await options.onStorageFull();
+        return store.record(requests, clock.now());
+      }
+      if (errorCode(error) !== undefined) throw error;
+      return commitApart(requests, error);
+    }
+  }
+
+  /** Something in the group cannot be written: one by one it is found, and becomes a failure of its own item. */
+  async function commitApart(requests: RecordRequest[], error: unknown): Promise<RecordAnswer[]> {
+    const [first, ...others] = requests;
+    if (first === undefined) return [];
+    if (others.length > 0) {
+      const answers: RecordAnswer[] = [];
+      for (const request of requests) answers.push(...(await commit([request])));
+      return answers;
+    }
+    const { outcomes } = first;
+    if (outcomes.length > 1) return [await commitEach(first)];
+    const [outcome] = outcomes;
+    if (outcome === undefined || outcome.error?.code === 'bad_result') throw error;
+    return store.record([{ ...first, outcomes: [asBadResult(outcome, error)] }], clock.now());
+  }
+
+  async function commitEach(request: RecordRequest): Promise<RecordAnswer> {
+    const answers: RecordAnswer[] = [];
+    for (const outcome of request.outcomes) {
+      answers.push(...(await commit([{ ...request, outcomes: [outcome], more: 0 }])));
+    }
+    const last = answers.at(-1);
+    if (last === undefined) throw new Error('The Store answered too few requests.');
+    const sum = (field: 'accepted' | 'refused') =>
+      answers.reduce((total, answer) => total + answer[field], 0);
+    return { ...last, accepted: sum('accepted'), refused: sum('refused') };
+  }
+
+  return {
+    record(request) {
+      const { promise, resolve, reject } = Promise.withResolvers<RecordAnswer>();
+      waiting.push({ request, resolve, reject });
+      committing ??= commitAll();
+      return promise;
+    },
+    async flush() {
+      while (committing !== null) await committing;
+    },
+  };
+}
+
+function asBadResult(outcome: Outcome, error: unknown): Outcome {
+  const message =
+    `The result could not be stored: ${error instanceof Error ? error.message : String(error)}`.slice(0, 500);
+  const failure = { kind: 'permanent' as const, code: 'bad_result', message };
+  return {
+    ...outcome,
+    status: 'failed',
+    result: null,
+    error: failure,
+    cause: fingerprint(failure),
+    retry: null,
+    metrics: null,
+    outputs: null,
+    log: null,
+  };
+}

@@ -1,0 +1,88 @@
+import type { Clock } from '../ports/clock.ts';
+import type { Dispatch } from '../ports/dispatch.ts';
+import type { Files } from '../ports/files.ts';
+import type { Store } from '../ports/store.ts';
+import { every } from './timers.ts';
+
+const SWEEP_MS = 1_000;
+const RETENTION_MS = 60_000;
+
+/** Batches offered by one sweep; the next one is a second away. */
+const OFFER_LIMIT = 1_000;
+
+/** Rows one pruning transaction removes: records wait behind it. */
+const PRUNE_ROWS = 5_000;
+
+const DAY_MS = 86_400_000;
+
+/** The periodic repair: what was forgotten is offered again, what is late is woken, what is old goes. */
+export type Sweep = {
+  /** Offers what is ready when the time has come; an earlier wake-up wins. */
+  wakeAt(at: number): void;
+  /** Sweeps now. */
+  now(): Promise<void>;
+  close(): Promise<void>;
+};
+
+/** @param options.isPinned Whether bytes were just stored and are about to be named. */
+export function startSweep(options: {
+  store: Store;
+  dispatch: Dispatch;
+  files: Files;
+  clock: Clock;
+  retention_days: number;
+  isPinned: (space: string, sha256: string) => boolean;
+  onError: (error: unknown) => void;
+}): Sweep {
+  const { store, dispatch, files, clock } = options;
+  let wake: { at: number; timer: NodeJS.Timeout } | null = null;
+  let isClosed = false;
+  const repairs = every(SWEEP_MS, repair, options.onError);
+  const retention = every(RETENTION_MS, forget, options.onError);
+
+  async function repair(): Promise<void> {
+    await store.sweep(clock.now());
+    const { batches, next_ready_at } = await store.ready({ now: clock.now(), limit: OFFER_LIMIT });
+    await dispatch.offer(batches.map(({ batch_id, priority }) => ({ batch_id, n: 1, priority })));
+    if (next_ready_at !== null) wakeAt(next_ready_at);
+  }
+
+  async function forget(): Promise<void> {
+    const now = clock.now();
+    await store.expire({ space: null, before: now - options.retention_days * DAY_MS, now });
+    await prune();
+  }
+
+  /** Slice by slice, so that a deleted batch of millions holds nobody up. */
+  async function prune(): Promise<void> {
+    while (!isClosed) {
+      const { removed, blobs } = await store.prune({ now: clock.now(), limit: PRUNE_ROWS });
+      for (const { space, sha256 } of blobs) {
+        if (!options.isPinned(space, sha256)) await files.remove(space, sha256);
+      }
+      if (removed === 0 && blobs.length === 0) return;
+    }
+  }
+
+  function wakeAt(at: number): void {
+    if (isClosed || (wake !== null && wake.at <= at)) return;
+    if (wake !== null) clearTimeout(wake.timer);
+    const wait = Math.min(Math.max(0, at - clock.now()), SWEEP_MS);
+    const timer = setTimeout(() => {
+      wake = null;
+      void repairs.nudge();
+    }, wait);
+    wake = { at, timer };
+  }
+
+  return {
+    wakeAt,
+    now: () => repairs.nudge(),
+    async close() {
+      isClosed = true;
+      if (wake !== null) clearTimeout(wake.timer);
+      await repairs.stop();
+      await retention.stop();
+    },
+  };
+}

@@ -1,0 +1,342 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fingerprint, isActive } from '@sheaf/protocol';
+import { afterFailure } from '../domain/retry.ts';
+import type { Chance, Clock } from '../ports/clock.ts';
+import type { Files } from '../ports/files.ts';
+import type {
+  BatchPulse,
+  Lease,
+  LeasedBatch,
+  LeasedItem,
+  Outcome,
+  RecordAnswer,
+  RenewAnswer,
+} from '../ports/leasing.ts';
+import type { Processor } from '../ports/processor.ts';
+import type { RunNews, Runner } from '../ports/runner.ts';
+import { type Ended, runAttempt } from './attempt.ts';
+import { MAX_OUTCOMES, type Recorder } from './recorder.ts';
+import type { Slots } from './slots.ts';
+
+/** Fast work is leased in lots of this size at most; slow work one item a slot. */
+const MAX_CHUNK = 1_000;
+
+/** How long a lease, a renewal or a record permits starting items. Pause means: none starts after this. */
+const START_RIGHT_MS = 1_000;
+
+/** A turn hands its batch back after this long, so that a million items cannot starve ten. */
+const TURN_MS = 1_000;
+
+/** Fast items are leased this far ahead, so that a slot never waits for a commit. */
+const PREFETCH_SECONDS = 0.1;
+
+/** What a turn needs of its process. */
+export type TurnTools = {
+  runner: Runner;
+  recorder: Recorder;
+  files: Files;
+  clock: Clock;
+  chance: Chance;
+  slots: Slots;
+  work_dir: string;
+  /** Whether another turn waits for slots: then this one ends after its second. */
+  mustYield(): boolean;
+  onPulse(pulse: BatchPulse, ended: readonly Outcome[]): void;
+  onNews(batch: LeasedBatch, item: LeasedItem, news: RunNews): void;
+};
+
+/** A stint on one batch: runs what its lease holds, records it, leases more, and ends. */
+export type RunningTurn = {
+  readonly token: string;
+  readonly batch_id: string;
+  /** Items at work, in the order they started. */
+  readonly running: ReadonlyMap<number, RunningItem>;
+  /** When the right to start items was last confirmed, by the monotonic clock. */
+  readonly confirmed_at: number;
+  /** The answer of a renewal asked for at `asked`. */
+  renewed(answer: RenewAnswer, asked: number): void;
+  /** Starts nothing more; what runs is finished and recorded, the rest goes back unburned. */
+  stop(): void;
+  /** Also aborts what runs. */
+  abort(): void;
+  /**
+   * Resolves when every handler has ended and all is recorded. `goesOn`: the batch may have more to
+   * do; `isHeld`: the lease still holds items, to be given back; `pace`: items a second.
+   */
+  readonly done: Promise<TurnEnd>;
+};
+
+export type TurnEnd = { goesOn: boolean; isHeld: boolean; pace: number };
+
+export type RunningItem = { item: LeasedItem; started_at: number; news: RunNews | null };
+
+/**
+ * Works on a lease. The caller took `held` slots for it; the turn gives them back one by one as it
+ * needs them no more.
+ *
+ * @param options.pace Items a second this batch was seen to make, 0 when unknown.
+ * @param options.asked The monotonic time the lease was asked for.
+ */
+export function startTurn(
+  tools: TurnTools,
+  options: { lease: Lease; processor: Processor; held: number; pace: number; asked: number },
+): RunningTurn {
+  const { lease, processor } = options;
+  const { token, batch } = lease;
+  const startedAt = performance.now();
+  const aborter = new AbortController();
+  const running = new Map<number, RunningItem>();
+  const configs = { ...lease.configs };
+  const workDir = join(tools.work_dir, token);
+  const done = Promise.withResolvers<TurnEnd>();
+
+  let queue = lease.items;
+  let next = 0;
+  let ended: Ended[] = [];
+  let width = lease.width;
+  let heldSlots = options.held;
+  let concurrency = batch.concurrency;
+  let confirmedAt = options.asked;
+  let phase: 'working' | 'stopping' | 'lost' | 'over' = 'working';
+  let isRecording = false;
+  let isPlanned = false;
+  // The last record asked for more and got nothing: all that is ready is in somebody's hands.
+  let isDry = false;
+  let finished = 0;
+  let usedFolder = false;
+
+  const unstarted = () => queue.length - next;
+  const pace = () => {
+    const seconds = (performance.now() - startedAt) / 1000;
+    return finished === 0 ? options.pace : finished / Math.max(seconds, 0.001);
+  };
+
+  function pump(): void {
+    const mayStart = performance.now() - confirmedAt < START_RIGHT_MS;
+    // Bounded: a turn with too much to record waits, however fast its items are.
+    const isReady = () => next < queue.length && running.size < width && ended.length < 2 * MAX_OUTCOMES;
+    while (mayStart && phase === 'working' && isReady()) {
+      const item = queue[next++];
+      if (item !== undefined) start(item);
+    }
+    planFlush();
+  }
+
+  function start(item: LeasedItem): void {
+    const entry: RunningItem = { item, started_at: tools.clock.now(), news: null };
+    running.set(item.seq, entry);
+    if (processor.isolation === 'process' || item.file !== null) usedFolder = true;
+    const context = {
+      batch,
+      processor,
+      config: configs[item.config_no] ?? {},
+      work_dir: workDir,
+      signal: aborter.signal,
+      onNews: (news: RunNews) => {
+        entry.news = news;
+        tools.onNews(batch, item, news);
+      },
+    };
+    runAttempt(tools, context, item).then(
+      (attempt) => end(attempt),
+      // Only a bug of ours gets here; the item must not hang on it.
+      (error: unknown) => crash(error),
+    );
+  }
+
+  function end(attempt: Ended): void {
+    running.delete(attempt.item.seq);
+    finished += 1;
+    // A try that we broke off ourselves is no outcome: its item goes back, or its batch is over.
+    const wasAborted = aborter.signal.aborted && attempt.failure?.error.kind === 'cancelled';
+    if (phase !== 'lost' && !wasAborted) ended.push(attempt);
+    if (attempt.outputs !== null) usedFolder = true;
+    pump();
+  }
+
+  function crash(error: unknown): void {
+    lose();
+    done.reject(error);
+  }
+
+  /** At the end of the tick, so that what ended together is recorded together. */
+  function planFlush(): void {
+    if (isPlanned || isRecording) return;
+    isPlanned = true;
+    setImmediate(() => {
+      isPlanned = false;
+      void flush();
+    });
+  }
+
+  async function flush(): Promise<void> {
+    if (isRecording || phase === 'over') return;
+    const more = phase === 'working' ? wanted() : 0;
+    const list = ended.slice(0, MAX_OUTCOMES);
+    if (list.length === 0 && (more === 0 || phase !== 'working')) return finishIfIdle();
+    ended = ended.slice(MAX_OUTCOMES);
+    isRecording = true;
+    const asked = performance.now();
+    const outcomes = toOutcomes(list);
+    try {
+      const answer = await tools.recorder.record({ token, outcomes, more, width: takeSlots() });
+      isRecording = false;
+      recorded(answer, outcomes, { more, asked });
+    } catch {
+      // The disk is full or gone: nothing of this was kept, the items will run again.
+      isRecording = false;
+      lose();
+    }
+    pump();
+    finishIfIdle();
+  }
+
+  /** Items to lease now: enough for the slots, and for fast work a tenth of a second beside them. */
+  function wanted(): number {
+    if (isDry || lease.alone || mustEnd()) return 0;
+    const spare = Math.min(MAX_CHUNK, Math.floor(pace() * PREFETCH_SECONDS));
+    const idle = Math.max(0, aim() - running.size);
+    const lacking = spare + idle - unstarted();
+    return unstarted() < idle || lacking > spare / 2 ? Math.max(0, lacking) : 0;
+  }
+
+  function mustEnd(): boolean {
+    return performance.now() - startedAt >= TURN_MS && tools.mustYield();
+  }
+
+  /** As many slots as the batch may have and this process can give. */
+  function aim(): number {
+    return Math.max(1, Math.min(concurrency, heldSlots + tools.slots.free));
+  }
+
+  /** What the lease should be as wide as from here on: never less than the handlers that run. */
+  function takeSlots(): number {
+    if (phase !== 'working' || lease.alone || mustEnd()) return running.size;
+    heldSlots += tools.slots.take(aim() - heldSlots);
+    return Math.max(running.size, Math.min(aim(), heldSlots));
+  }
+
+  function recorded(
+    answer: RecordAnswer,
+    outcomes: readonly Outcome[],
+    { more, asked }: { more: number; asked: number },
+  ): void {
+    if (answer.lost || answer.batch === null) {
+      lose();
+      return;
+    }
+    confirmedAt = asked;
+    concurrency = answer.batch.concurrency;
+    if (answer.items.length > 0) {
+      queue = queue.slice(next).concat(answer.items);
+      next = 0;
+      Object.assign(configs, answer.configs);
+    }
+    isDry = more > 0 && answer.items.length === 0;
+    setWidth(answer.width);
+    if (!isActive(answer.batch.status)) stop();
+    tools.onPulse(answer.batch, outcomes);
+  }
+
+  /** Slots beyond the granted width go back at once, so that another turn can have them. */
+  function setWidth(granted: number): void {
+    width = granted;
+    const surplus = heldSlots - Math.max(width, running.size);
+    if (surplus <= 0) return;
+    heldSlots -= surplus;
+    tools.slots.giveBack(surplus);
+  }
+
+  function lose(): void {
+    if (phase !== 'over') phase = 'lost';
+    ended = [];
+    aborter.abort();
+    planFlush();
+  }
+
+  function stop(): void {
+    if (phase === 'working') phase = 'stopping';
+    planFlush();
+  }
+
+  function finishIfIdle(): void {
+    if (phase === 'over' || running.size > 0 || isRecording || ended.length > 0) return;
+    if (phase === 'working' && unstarted() > 0) return;
+    const goesOn = phase === 'working' && !isDry;
+    const isHeld = phase === 'lost' || unstarted() > 0;
+    phase = 'over';
+    tools.slots.giveBack(heldSlots);
+    heldSlots = 0;
+    void removeFolder().then(() => done.resolve({ goesOn, isHeld, pace: pace() }));
+  }
+
+  async function removeFolder(): Promise<void> {
+    if (usedFolder) await rm(workDir, { recursive: true, force: true }).catch(() => undefined);
+  }
+
+  function toOutcomes(list: readonly Ended[]): Outcome[] {
+    // One draw and one moment a record: neighbours that failed together share a range.
+    const jitter = tools.chance.random();
+    const now = tools.clock.now();
+    return list.map((attempt) => toOutcome(attempt, jitter, now));
+  }
+
+  function toOutcome({ item, failure, ...attempt }: Ended, jitter: number, now: number): Outcome {
+    const common = {
+      ...attempt,
+      seq: item.seq,
+      attempt: item.attempt,
+      config_no: item.config_no,
+      bytes: item.file?.bytes ?? 0,
+    };
+    if (failure === null) return { ...common, status: 'completed', error: null, cause: null, retry: null };
+    const { error, retry_after_ms } = failure;
+    const { attempt: tries, last_attempt, priority } = item;
+    const { backoff } = batch.policies;
+    const verdict = afterFailure({
+      failure: error,
+      attempt: tries,
+      last_attempt,
+      backoff,
+      retry_after_ms,
+      jitter,
+      now,
+    });
+    return {
+      ...common,
+      status: verdict.status,
+      error,
+      cause: fingerprint(error),
+      retry: verdict.status === 'retry' ? { ready_at: verdict.ready_at, last_attempt, priority } : null,
+    };
+  }
+
+  const turn: RunningTurn = {
+    token,
+    batch_id: batch.id,
+    running,
+    get confirmed_at() {
+      return confirmedAt;
+    },
+    renewed(answer, asked) {
+      if (phase === 'lost' || phase === 'over') return;
+      if (!answer.held) return lose();
+      confirmedAt = Math.max(confirmedAt, asked);
+      concurrency = answer.concurrency;
+      if (answer.status !== null && !isActive(answer.status)) stop();
+      // Slots may have come free, or the concurrency was raised: a dry turn may ask again.
+      isDry = false;
+      pump();
+    },
+    stop,
+    abort() {
+      stop();
+      aborter.abort();
+    },
+    done: done.promise,
+  };
+  setWidth(width);
+  pump();
+  return turn;
+}

@@ -1,0 +1,146 @@
+import { type Batch, isFinal, SheafError } from '@sheaf/protocol';
+import type { Engine, Target } from '../api.ts';
+import type { Events } from '../ports/events.ts';
+import type { Store } from '../ports/store.ts';
+import type { Pulses } from './pulse.ts';
+import type { Worker } from './worker.ts';
+
+type Views = Pick<
+  Engine,
+  | 'get'
+  | 'list'
+  | 'find'
+  | 'progress'
+  | 'items'
+  | 'item'
+  | 'logs'
+  | 'causes'
+  | 'state'
+  | 'events'
+  | 'subscribe'
+  | 'wait'
+>;
+
+/** Waiting never relies on news alone: the batch is looked at this often anyway. */
+const LOOK_MS = 1_000;
+
+/** Pages hold at most this many rows. */
+const MAX_PAGE = 1_000;
+
+/** What can be seen of batches: the Store's truth, and what this process knows of work under way. */
+export function createViews(options: {
+  store: Store;
+  events: Events;
+  pulses: Pulses;
+  worker: Worker | null;
+}): Views {
+  const { store, events, pulses, worker } = options;
+  const ref = ({ space = 'default', batch_id }: Target) => ({ space, batch_id });
+  const page = (limit: number | undefined, usual: number) => Math.max(1, Math.min(limit ?? usual, MAX_PAGE));
+
+  const withWaiting = (batch: Batch): Batch =>
+    worker === null || isFinal(batch.status) ? batch : { ...batch, waiting_for: worker.waitingFor(batch.id) };
+
+  async function get(target: Target): Promise<Batch> {
+    return withWaiting(await store.get(ref(target)));
+  }
+
+  return {
+    get,
+
+    async list({ space = 'default', by: _, ...query }) {
+      const { data, total } = await store.list({ ...query, space });
+      return { data: data.map(withWaiting), total };
+    },
+
+    find: ({ space = 'default', text }) => store.find({ space, text }),
+
+    async progress(target) {
+      const batch = await store.get(ref(target));
+      const finished = batch.total_items - batch.pending_items - batch.running_items;
+      const isActive = batch.status === 'running' || batch.status === 'queued';
+      const now = pulses.speed({
+        id: batch.id,
+        finished,
+        total: batch.total_items,
+        ran_ms: batch.ran_ms,
+        isActive,
+      });
+      return {
+        id: batch.id,
+        name: batch.name,
+        status: batch.status,
+        total: batch.total_items,
+        completed: batch.completed_items,
+        failed: batch.failed_items,
+        percent_complete: batch.percent_complete,
+        ...now,
+        running: (worker?.running(batch.id) ?? []).map(({ item, news }) => ({
+          seq: item.seq,
+          name: item.name ?? item.key ?? `item-${item.seq}`,
+          step: news?.step ?? null,
+          percent: news?.percent ?? null,
+        })),
+      };
+    },
+
+    items: ({ space = 'default', by: _, ...query }) =>
+      store.items({ ...query, space, limit: page(query.limit, 100) }),
+    item: ({ seq, ...target }) => store.item({ ...ref(target), seq }),
+    logs: ({ seq, after = 0, limit, ...target }) =>
+      store.logs({ ...ref(target), after, limit: page(limit, 200), ...(seq === undefined ? {} : { seq }) }),
+    causes: (target) => store.causes(ref(target)),
+    state: (target) => store.state(ref(target)),
+    events: ({ since, limit, ...target }) =>
+      store.events({ ...ref(target), since, limit: page(limit, 1_000) }),
+    subscribe: ({ space = 'default' }, listener) => events.subscribe(space, listener),
+
+    async wait({ timeout_ms, until = 'final', signal, ...target }) {
+      const isOver = (batch: Batch) =>
+        isFinal(batch.status) || (until === 'still' && batch.status === 'paused');
+      const deadline = timeout_ms === undefined ? Number.POSITIVE_INFINITY : performance.now() + timeout_ms;
+      const { space, batch_id } = ref(target);
+      for (;;) {
+        signal?.throwIfAborted();
+        const news = nextNews(events, space, batch_id, signal);
+        try {
+          const batch = await get(target);
+          if (isOver(batch)) return batch;
+          const left = deadline - performance.now();
+          if (left <= 0) {
+            throw new SheafError(
+              'wait_timeout',
+              `${batch.name} is ${batch.status} after ${timeout_ms} ms; it goes on.`,
+            );
+          }
+          await news.within(Math.min(left, LOOK_MS));
+        } finally {
+          news.stop();
+        }
+      }
+    },
+  };
+}
+
+/** Listens before the batch is read, so that news in between is not missed. */
+function nextNews(events: Events, space: string, batchId: string, signal: AbortSignal | undefined) {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const unsubscribe = events.subscribe(space, (event) => {
+    const tells = event.type === 'batch_status' || event.type === 'batch_deleted';
+    if (tells && event.batch_id === batchId) resolve();
+  });
+  let timer: NodeJS.Timeout | undefined;
+  const onAbort = () => resolve();
+  signal?.addEventListener('abort', onAbort, { once: true });
+  return {
+    async within(ms: number): Promise<void> {
+      timer = setTimeout(resolve, ms);
+      await promise;
+    },
+    stop() {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+      unsubscribe();
+    },
+  };
+}

@@ -1,0 +1,4 @@
+import { openMemoryStore } from '../src/testing/index.ts';
+import { storeContract } from '../src/testing/contracts/store.contract.ts';
+
+storeContract('sqlite in memory', openMemoryStore);

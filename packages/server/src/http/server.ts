@@ -1,0 +1,99 @@
+import multipart from '@fastify/multipart';
+import websocket from '@fastify/websocket';
+import type { Engine } from '@sheaf/engine';
+import { SheafError } from '@sheaf/protocol';
+import { type FastifyInstance, type FastifyRequest, fastify, type RouteOptions } from 'fastify';
+import { randomUUID } from 'node:crypto';
+import { addParsers, MAX_JSON_BYTES } from './body/parsers.ts';
+import { answerErrors } from './error-answers.ts';
+import { answerPreflight, createHostGuard, createOriginGuard, isPreflight, isUpgrade } from './guards.ts';
+import { createHub } from './live/hub.ts';
+import { checkAccept, checkContentType } from './negotiation.ts';
+import { notFound } from './problem.ts';
+import { createAddressBook } from './routing.ts';
+import { addRoutes } from './routes/index.ts';
+import { refuseClient } from './wire-problem.ts';
+
+export type ServerOptions = {
+  engine: Engine;
+  /** The address that will be listened on; its name is one that requests may call the server by. @default '127.0.0.1' */
+  host?: string;
+  /** Other names of this server that a Host header may have. @default [] */
+  allowed_hosts?: readonly string[];
+  /** Pages of these origins may call the server beside its own. @default [] */
+  allowed_origins?: readonly string[];
+  /** Of pino: fatal, error, warn, info, debug, trace or silent. The log goes to stderr. @default 'info' */
+  log_level?: string;
+  /** Longest time for a request that is no upload. @default 30000 */
+  request_timeout_ms?: number;
+  /** Longest silence within an upload. @default 60000 */
+  upload_idle_ms?: number;
+};
+
+const MAX_HEADER_BYTES = 16_384;
+
+/**
+ * The HTTP server over an engine, ready to listen.
+ *
+ * The engine stays the caller's: closing the server leaves it open.
+ */
+export async function createServer(options: ServerOptions): Promise<FastifyInstance> {
+  const { request_timeout_ms = 30_000, upload_idle_ms = 60_000 } = options;
+  const app = fastify({
+    logger: { level: options.log_level ?? 'info', stream: process.stderr, serializers: { req: loggedRequest } },
+    genReqId: () => randomUUID(),
+    bodyLimit: MAX_JSON_BYTES,
+    routerOptions: { maxParamLength: 4_096 },
+    return503OnClosing: false,
+    clientErrorHandler: refuseClient,
+    // Bad addresses go through the same door as all others: the Host is checked first.
+    frameworkErrors: (error, request, reply) => {
+      guardHost(request);
+      reply.send(error);
+    },
+    http: {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      // An upgrade to anything else (curl offers h2c) is answered as the plain request it also is.
+      shouldUpgradeCallback: (request) => request.headers.upgrade?.toLowerCase() === 'websocket',
+    },
+  });
+  const guardHost = createHostGuard([options.host ?? '127.0.0.1', ...(options.allowed_hosts ?? [])]);
+  const guardOrigin = createOriginGuard(options.allowed_origins ?? []);
+  const addresses = createAddressBook(app);
+  let closing = false;
+
+  answerErrors(app);
+  app.addHook('onRoute', (route) => limitTime(route, request_timeout_ms));
+  app.addHook('preClose', async () => {
+    closing = true;
+  });
+  app.addHook('onRequest', async (request, reply) => {
+    reply.headers({
+      'x-request-id': request.id,
+      'cache-control': 'private, no-store',
+      'x-content-type-options': 'nosniff',
+      'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+      'cross-origin-resource-policy': 'same-origin',
+    });
+    guardHost(request);
+    guardOrigin(request, reply);
+    if (isPreflight(request, reply)) return answerPreflight(reply);
+    if (closing) throw new SheafError('shutting_down', 'The server is going down.');
+    if (request.is404 || (isUpgrade(request) && !request.routeOptions.config.is_live)) {
+      const { error, allow } = addresses.refuse(request.url);
+      if (allow.length > 0) reply.header('allow', allow.join(', '));
+      throw error;
+    }
+    checkAccept(request);
+    checkContentType(request);
+    if (request.routeOptions.config.is_upload) endWhenIdle(request, upload_idle_ms);
+  });
+
+  await app.register(multipart);
+  await app.register(websocket, { options: { maxPayload: 65_536 } });
+  addParsers(app);
+  const hub = createHub(options.engine);
+  app.addHook('preClose', async () => hub.close());
+  await app.register(addRoutes, { engine: options.engine, hub });
+  return app;
+}

@@ -1,0 +1,37 @@
+import { defineConfig } from 'vitest/config';
+
+const KILL = 'packages/*/test/**/*.kill.test.ts';
+const BROWSER = 'packages/*/test/**/*.browser.test.ts';
+
+export default defineConfig({
+  test: {
+    pool: 'forks',
+    testTimeout: 20_000,
+    hookTimeout: 20_000,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'quick',
+          include: ['packages/*/src/**/*.test.ts', 'packages/*/test/**/*.test.ts'],
+          exclude: ['**/node_modules/**', KILL, BROWSER],
+        },
+      },
+      {
+        extends: true,
+        // Real processes, real signals and real waiting: one file at a time, so that none starves another.
+        test: {
+          name: 'kill',
+          include: [KILL],
+          fileParallelism: false,
+          testTimeout: 120_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        extends: true,
+        test: { name: 'browser', include: [BROWSER], fileParallelism: false, testTimeout: 60_000 },
+      },
+    ],
+  },
+});
