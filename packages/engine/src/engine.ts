@@ -41,30 +41,29 @@ export async function createEngine(given: EngineOptions): Promise<Engine> {
   const options = resolveOptions(given);
   const folder = resolve(options.data_dir);
   await mkdir(folder, { recursive: true });
-  const guard = await holdGuard(folder);
+  const boot = randomUUID();
+  const guard = holdGuard(folder, { boot, now: Date.now() });
   try {
-    return await openEngine(options, folder, () => guard.release());
+    return await openEngine(options, { folder, boot, unlock: guard.release });
   } catch (error) {
-    await guard.release();
+    guard.release();
     throw error;
   }
 }
 
 async function openEngine(
   options: ResolvedOptions,
-  folder: string,
-  unlock: () => Promise<void> | void,
+  { folder, boot, unlock }: { folder: string; boot: string; unlock: () => void },
 ): Promise<Engine> {
   const clock: Clock = { now: () => Date.now() };
   const chance: Chance = { random: () => Math.random(), bytes: (count) => randomBytes(count) };
-  const boot = randomUUID();
   const processors = processorsOf(options);
   const templates = templatesOf(options);
   const workDir = join(folder, 'work');
   await rm(workDir, { recursive: true, force: true });
 
   const store = await openThreadedSqliteStore({ file: join(folder, 'sheaf.db') });
-  const files = await createDiskFiles({ root: join(folder, 'files') });
+  const files = createDiskFiles({ root: join(folder, 'files') });
   const events = createLocalEvents();
   const dispatch = createLocalDispatch();
   const pulses = createPulses({ events, clock });
@@ -145,7 +144,7 @@ async function openEngine(
     await works?.runner.close();
     pulses.close();
     await store.close();
-    await unlock();
+    unlock();
   }
 
   return {

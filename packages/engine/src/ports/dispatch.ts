@@ -6,11 +6,14 @@ export type Turn = { batch_id: string; n: number; priority: number };
  * again what is missing.
  */
 export interface Dispatch {
-  /** Offers turns. One that waits already stays as it is; one in hand is looked at again when it ends. */
+  /**
+   * Offers turns. One that waits already stays where it is, unless its priority is another one; one
+   * in hand is not filed, its `handBack` says `again`. Forgotten once closed.
+   */
   offer(turns: readonly Turn[]): Promise<void>;
   /** The next turn, the highest priority first and round robin among equals; null once closed or aborted. */
   take(signal: AbortSignal): Promise<Turn | null>;
-  /** Ends a turn. Answers whether it was offered again while in hand. */
+  /** Ends a turn. `again`: it was offered while in hand, so look at the Store once more and offer it anew. */
   handBack(turn: Turn): Promise<{ again: boolean }>;
   /** Whether another batch waits for a turn. A guess is enough: it decides who goes next, never what is right. */
   hasWaiting(): boolean;

@@ -12,10 +12,16 @@ export interface Files {
    * Stores a stream. When it resolves, the bytes are on disk for good (file and folder fsynced) and
    * whole; when it rejects, nothing is visible. Storing equal bytes twice keeps one copy.
    *
-   * @throws too_large past `max_bytes`; storage_full when the disk is full.
+   * @throws too_large past `max_bytes`; storage_full when the disk is full or refuses; storage_failed
+   * when it failed to keep a write (EIO).
    */
   put(space: string, source: Readable, options?: { max_bytes?: number }): Promise<StoredBytes>;
-  /** Like `put`, but takes over a local file, which is gone afterwards. */
+  /**
+   * Like `put`, but takes over a local file, which is gone afterwards; when it rejects, the file may
+   * still be there.
+   *
+   * @throws not_found; invalid when it is no regular file or is still being written.
+   */
   adopt(space: string, path: string): Promise<StoredBytes>;
   /**
    * Opens stored bytes, whole or from `start` to `end` (both inclusive).
@@ -25,7 +31,11 @@ export interface Files {
   open(space: string, sha256: string, range?: { start: number; end: number }): Promise<Readable>;
   /** The size, or null when there are no such bytes. */
   size(space: string, sha256: string): Promise<number | null>;
-  /** A local path to read the bytes at, valid until `release` is called. Never write to it. */
+  /**
+   * A local path to read the bytes at, valid until `release` is called. Never write to it.
+   *
+   * @throws not_found when there are none.
+   */
   local(space: string, sha256: string): Promise<{ path: string; release: () => Promise<void> }>;
   /** Removes the bytes; no error when they are gone already. */
   remove(space: string, sha256: string): Promise<void>;

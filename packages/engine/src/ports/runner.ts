@@ -7,7 +7,11 @@ export type RunTask = {
   config: Json;
   item: WorkItem;
   timeout_ms: number;
-  /** An empty folder of this attempt's own for its outputs; made when the first one is asked for. */
+  /**
+   * A path of this attempt's own for the folder of its outputs, which is made when the first one is
+   * asked for. When `run` ends it is there only if the result names outputs; then the caller takes
+   * them over and removes it.
+   */
   work_dir: string;
 };
 
@@ -27,8 +31,14 @@ export type RunResult = {
 );
 
 /**
- * Runs single attempts and turns whatever happens into data: `run` never rejects and always ends
- * (at the latest a grace after its timeout or abort), and its slot is really free when it does.
+ * Runs single attempts and turns whatever happens into data: `run` never rejects, and its slot is
+ * really free when it ends. That is at the latest a grace after its timeout or abort where the code
+ * can be killed; inline code that ignores its abort is waited for.
+ *
+ * A timeout or an abort decides the outcome, whatever the processor says after it. Codes given here:
+ * `timeout`, `cancelled`, `bad_result` (the message names the field), `bad_output_name`,
+ * `bad_processor`, `crashed`, `out_of_memory`, `storage_full` (the disk, not the item: give it back),
+ * `input_unreadable`; else the error's own code, or `error`.
  */
 export interface Runner {
   /**
@@ -39,6 +49,6 @@ export interface Runner {
     task: RunTask,
     options: { signal: AbortSignal | null; onNews: (news: RunNews) => void },
   ): Promise<RunResult>;
-  /** Ends every child. Attempts still running end as `cancelled`. */
+  /** Ends every child. Attempts still running end as `cancelled`, and so does every later `run`. */
   close(): Promise<void>;
 }

@@ -69,6 +69,7 @@ export type ListBatches = {
 
 export type ListItems = BatchRef & {
   status?: readonly ItemStatus[];
+  /** The fingerprint of a failure, or just its code. */
   cause?: string;
   search?: string;
   after: number;
@@ -132,7 +133,8 @@ export interface Store {
   /** Name, description, labels, metadata, priority, concurrency at any time; config while a draft. */
   update(act: Act & { fields: UpdateBatch }): Promise<Batch>;
   /**
-   * Sends items back to work with `max_attempts` new attempts: the named ones, those of a cause, or
+   * Sends items back to work with `max_attempts` new attempts: the named ones, those of a cause (a
+   * fingerprint, or an error code), or
    * all with a status (failed by default; in a cancelled batch the cancelled ones too). Completed
    * items are never redone: naming one, or one that waits or runs, is `wrong_status`, but one that
    * waits for its retry falls due now.

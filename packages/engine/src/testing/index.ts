@@ -11,4 +11,9 @@ export {
   type OutcomeFields,
 } from './factories.ts';
 export { createFakeClock, type FakeClock } from './fake-clock.ts';
-export { type LastingStore, openLastingStore, openMemoryStore, openTemporaryStore } from './temporary-store.ts';
+export {
+  type LastingStore,
+  openLastingStore,
+  openMemoryStore,
+  openTemporaryStore,
+} from './temporary-store.ts';

@@ -1,10 +1,10 @@
-import { type Client, createClient } from '@sheaf/client';
-import type { Processor } from '@sheaf/engine';
-import { errorCode, SheafError } from '@sheaf/protocol';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type Client, createClient } from '@sheaf/client';
+import type { Processor } from '@sheaf/engine';
+import { errorCode, SheafError } from '@sheaf/protocol';
 import type { Context } from './context.ts';
 import { failure } from './failure.ts';
 import type { Host } from './host.ts';
@@ -41,7 +41,11 @@ export async function connect(context: Context, options: ConnectOptions = {}): P
   if (context.server !== null) return remote(serverAddress(context.server));
   if (!existsSync(context.data_dir) && options.missing !== 'make') {
     if (options.missing === 'scratch') return await scratch();
-    throw failure('not_found', `there is no data folder ${shown(context.data_dir)} yet`, 'try  sheaf demo, or name the folder with --data DIR');
+    throw failure(
+      'not_found',
+      `there is no data folder ${shown(context.data_dir)} yet`,
+      'try  sheaf demo, or name the folder with --data DIR',
+    );
   }
   const deadline = performance.now() + GUARD_WAIT_MS;
   for (;;) {
@@ -51,7 +55,8 @@ export async function connect(context: Context, options: ConnectOptions = {}): P
       return await open(context.data_dir, options);
     } catch (error) {
       if (errorCode(error) !== 'already_running') throw error;
-      if (performance.now() > deadline) throw taken(context.data_dir, readAnnouncement(context.data_dir), error);
+      if (performance.now() > deadline)
+        throw taken(context.data_dir, readAnnouncement(context.data_dir), error);
     }
     await sleep(50);
   }
@@ -102,10 +107,16 @@ async function scratch(): Promise<Connection> {
 
 /** Says who holds the folder. */
 export function taken(dataDir: string, holder: Announcement | null, cause: unknown): SheafError {
-  const who = holder === null ? 'another process' : `${holder.url} (process ${holder.pid}, since ${holder.started_at})`;
+  const who =
+    holder === null ? 'another process' : `${holder.url} (process ${holder.pid}, since ${holder.started_at})`;
   const hint = 'use that one, stop it, or give this one another folder with --data DIR';
   const details = { hint, ...(holder !== null && holder) };
-  return new SheafError('already_running', `the data folder ${shown(dataDir)} is in use by ${who}`, details, cause);
+  return new SheafError(
+    'already_running',
+    `the data folder ${shown(dataDir)} is in use by ${who}`,
+    details,
+    cause,
+  );
 }
 
 /** A folder as a person would type it. */
@@ -119,7 +130,11 @@ function serverAddress(text: string): string {
   const address = /^[a-z]+:\/\//i.test(text) ? text : `http://${text}`;
   const url = URL.canParse(address) ? new URL(address) : null;
   if (url === null || !/^https?:$/.test(url.protocol)) {
-    throw failure('usage', `"${text}" is no address of a server`, 'for example --server http://127.0.0.1:5100');
+    throw failure(
+      'usage',
+      `"${text}" is no address of a server`,
+      'for example --server http://127.0.0.1:5100',
+    );
   }
   return address.replace(/\/+$/, '');
 }

@@ -1,4 +1,4 @@
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import type { ReadStream, WriteStream } from 'node:tty';
 import { clean } from './view/clean.ts';
 import { type ColorMode, openTerminal, type ProgressMode, type Terminal } from './view/terminal.ts';
@@ -6,6 +6,8 @@ import { type ColorMode, openTerminal, type ProgressMode, type Terminal } from '
 /** The options every command takes, as they were given. */
 export type Globals = {
   data?: string;
+  dataDir?: string;
+  config?: string;
   server?: string;
   json?: boolean;
   jsonl?: boolean;
@@ -19,7 +21,7 @@ export type Globals = {
 /** What a command works with: where the batches are, and how to speak. */
 export type Context = {
   terminal: Terminal;
-  /** Absolute path of the data folder; it need not exist. */
+  /** Absolute path of the data folder, which need not exist; empty with a named server. */
   data_dir: string;
   /** The server to talk to, when one was named. */
   server: string | null;
@@ -30,9 +32,7 @@ export type Context = {
   debug: boolean;
 };
 
-export const DEFAULT_DATA_DIR = 'sheaf-data';
-
-/** Settles the options of all commands: flags weigh more than the environment. */
+/** Settles how to speak: flags weigh more than the environment. Where the data is, `settle` finds out. */
 export function createContext(
   globals: Globals,
   env: NodeJS.ProcessEnv = process.env,
@@ -46,13 +46,40 @@ export function createContext(
   });
   return {
     terminal,
-    data_dir: resolve(globals.data ?? (env.SHEAF_DATA || join('.', DEFAULT_DATA_DIR))),
+    data_dir: '',
     server: globals.server ?? (env.SHEAF_SERVER || null),
     output,
     progress: quiet || output !== 'text' ? 'none' : terminal.isLive ? 'live' : 'plain',
     quiet,
     yes: globals.yes === true,
     debug: globals.debug === true,
+  };
+}
+
+/**
+ * Finds the data folder, as the server would: flag, environment, configuration file, default.
+ *
+ * @throws bad_config when a setting is wrong or the folder cannot be used.
+ */
+export async function settle(
+  context: Context,
+  globals: Globals,
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<void> {
+  // A server that was named has its own.
+  if (context.server !== null) return;
+  const { loadConfig } = await import('../config.ts');
+  context.data_dir = resolve(loadConfig(configInput(globals, env)).data_dir);
+}
+
+/** What the flags of all commands mean to the configuration. */
+export function configInput(globals: Globals, env: NodeJS.ProcessEnv) {
+  const dataDir = globals.data ?? globals.dataDir;
+  const file = globals.config ?? (env.SHEAF_CONFIG || undefined);
+  return {
+    flags: dataDir === undefined ? {} : { data_dir: dataDir },
+    env,
+    ...(file !== undefined && { file }),
   };
 }
 

@@ -1,11 +1,11 @@
-import type { Client } from '@sheaf/client';
-import { errorCode, type Item, type ItemFile, type Wire } from '@sheaf/protocol';
 import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream, createWriteStream, existsSync } from 'node:fs';
 import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join, resolve, sep } from 'node:path';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import type { Client } from '@sheaf/client';
+import { errorCode, type Item, type ItemFile, type Wire } from '@sheaf/protocol';
 import { failure } from './failure.ts';
 import { createUniqueNames, safeName } from './safe-name.ts';
 
@@ -116,10 +116,19 @@ async function fetchTo(
   });
   // The same type under two names: fetch's and Node's.
   const source = Readable.fromWeb(content as Parameters<typeof Readable.fromWeb>[0]);
-  await pipeline(source, hashing, createWriteStream(path, { flags: 'wx' }), signal === undefined ? {} : { signal });
+  await pipeline(
+    source,
+    hashing,
+    createWriteStream(path, { flags: 'wx' }),
+    signal === undefined ? {} : { signal },
+  );
   const digest = hash.digest('hex');
   if (digest !== file.sha256) {
-    throw failure('internal', `${file.name} arrived with other bytes (sha256 ${digest}, expected ${file.sha256})`, 'fetch again: sheaf download');
+    throw failure(
+      'internal',
+      `${file.name} arrived with other bytes (sha256 ${digest}, expected ${file.sha256})`,
+      'fetch again: sheaf download',
+    );
   }
 }
 
@@ -153,7 +162,11 @@ export async function freeFolder(path: string): Promise<string> {
   }
 }
 
-async function inParallel<T>(values: readonly T[], width: number, use: (value: T) => Promise<void>): Promise<void> {
+async function inParallel<T>(
+  values: readonly T[],
+  width: number,
+  use: (value: T) => Promise<void>,
+): Promise<void> {
   const rest = values.values();
   const workers = Array.from({ length: Math.min(width, values.length) }, async () => {
     for (const value of rest) await use(value);
@@ -174,5 +187,9 @@ export function writeFailure(error: unknown, dir: string): unknown {
   const reason = reasons[String(error.code)];
   return reason === undefined
     ? error
-    : failure(error.code === 'ENOSPC' ? 'storage_full' : 'usage', `cannot write to ${dir} (${reason})`, 'name another folder with --out DIR; the results are kept: sheaf download');
+    : failure(
+        error.code === 'ENOSPC' ? 'storage_full' : 'usage',
+        `cannot write to ${dir} (${reason})`,
+        'name another folder with --out DIR; the results are kept: sheaf download',
+      );
 }

@@ -21,7 +21,14 @@ export function report(context: Context, error: unknown): number {
   const details = error instanceof Error && 'details' in error ? Object(error.details) : {};
   if (context.output !== 'text') {
     const { hint: _hint, ...rest } = details;
-    const problem = { title: ERRORS[code].means, detail: message, code, exit, hint: hintOf(code, details), ...rest };
+    const problem = {
+      title: ERRORS[code].means,
+      detail: message,
+      code,
+      exit,
+      hint: hintOf(code, details),
+      ...rest,
+    };
     context.terminal.err(JSON.stringify({ schema: SCHEMA, ...problem }));
     return exit;
   }

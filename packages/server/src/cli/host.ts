@@ -1,5 +1,5 @@
-import type { Engine, Processor } from '@sheaf/engine';
 import type { AddressInfo } from 'node:net';
+import type { Engine, Processor } from '@sheaf/engine';
 import { announce } from './place.ts';
 
 /** The engine and its HTTP server in this process. */
@@ -79,9 +79,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
     async close({ drain_ms } = {}) {
       // The engine first: whoever watches sees the end of what still runs.
       const drained = engine.close(drain_ms === undefined ? {} : { drain_ms });
-      closing ??= drained
-        .then(() => app.close())
-        .then(withdraw);
+      closing ??= drained.then(() => app.close()).then(withdraw);
       await closing;
     },
   };

@@ -43,7 +43,8 @@ async function expand(path: string): Promise<InputFile[]> {
   }
   if (!found.isDirectory()) return [await inputFile(path, '')];
   const files = await readFolder(path, path);
-  if (files.length === 0) throw failure('no_input', `no files in ${path}`, 'hidden files are left out; name them one by one');
+  if (files.length === 0)
+    throw failure('no_input', `no files in ${path}`, 'hidden files are left out; name them one by one');
   return files;
 }
 
@@ -98,7 +99,8 @@ async function inputFile(path: string, folder: string): Promise<InputFile> {
 }
 
 function unreadable(path: string, error: NodeJS.ErrnoException) {
-  const reason = error.code === 'EACCES' || error.code === 'EPERM' ? 'permission denied' : (error.code ?? error.message);
+  const reason =
+    error.code === 'EACCES' || error.code === 'EPERM' ? 'permission denied' : (error.code ?? error.message);
   return failure('no_input', `cannot read ${path} (${reason})`);
 }
 

@@ -1,6 +1,6 @@
-import { createClient } from '@sheaf/client';
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { createClient } from '@sheaf/client';
 
 /** How a running server makes itself known to commands that use the same data folder. */
 export type Announcement = { url: string; pid: number; started_at: string };

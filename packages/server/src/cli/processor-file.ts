@@ -1,7 +1,7 @@
-import type { Processor } from '@sheaf/engine';
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import type { Processor } from '@sheaf/engine';
 import { failure } from './failure.ts';
 
 /** Whether a word names a file with processors rather than a processor. */
@@ -25,7 +25,11 @@ export async function loadProcessor(word: string): Promise<Processor> {
   }
   const [only] = processors;
   if (only === undefined || processors.length > 1) {
-    throw failure('usage', `${path} exports ${processors.length} processors: ${namesOf(processors)}`, `name one:  ${path}#${only?.name}`);
+    throw failure(
+      'usage',
+      `${path} exports ${processors.length} processors: ${namesOf(processors)}`,
+      `name one:  ${path}#${only?.name}`,
+    );
   }
   return only;
 }
@@ -41,14 +45,23 @@ export async function loadProcessors(path: string): Promise<Processor[]> {
     // Made already by defineProcessor, maybe of another copy of the engine: then it has all parts.
     .map((value) => (isProcessor(value) ? value : defineProcessor(value)));
   if (processors.length > 0) return processors;
-  throw failure('usage', `${path} exports no processor`, 'export one:  export const double = { name: "double", run: (item) => item.input * 2 };');
+  throw failure(
+    'usage',
+    `${path} exports no processor`,
+    'export one:  export const double = { name: "double", run: (item) => item.input * 2 };',
+  );
 }
 
 async function load(path: string, file: string): Promise<Record<string, unknown>> {
   try {
     return (await import(pathToFileURL(file).href)) as Record<string, unknown>;
   } catch (error) {
-    throw failure('usage', `cannot load ${path}: ${error instanceof Error ? error.message : String(error)}`, '--debug shows where', { cause: error });
+    throw failure(
+      'usage',
+      `cannot load ${path}: ${error instanceof Error ? error.message : String(error)}`,
+      '--debug shows where',
+      { cause: error },
+    );
   }
 }
 

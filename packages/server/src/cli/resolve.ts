@@ -1,5 +1,5 @@
 import type { Client } from '@sheaf/client';
-import { type Batch, FINAL_STATUSES, isBatchId, isFinal, type Wire, BATCH_STATUSES } from '@sheaf/protocol';
+import { BATCH_STATUSES, type Batch, FINAL_STATUSES, isBatchId, isFinal, type Wire } from '@sheaf/protocol';
 import { failure } from './failure.ts';
 
 /** The states that are not final, as `--status active` means them. */
@@ -51,7 +51,11 @@ async function candidates(client: Client, text: string): Promise<Wire<Batch>[]> 
   }
   if (text === '@active') return (await client.list({ status: OPEN_STATUSES, limit: 200 })).data;
   if (text.startsWith('@')) {
-    throw failure('usage', `"${text}" is not known`, '@last is the newest batch, @active the one that is not over');
+    throw failure(
+      'usage',
+      `"${text}" is not known`,
+      '@last is the newest batch, @active the one that is not over',
+    );
   }
   return await client.find(text);
 }
@@ -65,9 +69,14 @@ function ambiguous(text: string, found: readonly Wire<Batch>[]) {
   const shown = shortIds(found.map(({ id }) => id));
   const lines = found.slice(0, 10).map((batch) => `${shown.get(batch.id)} (${batch.name}, ${batch.status})`);
   const more = found.length > 10 ? ` and ${found.length - 10} more` : '';
-  return failure('usage', `"${text}" may be ${found.length} batches: ${lines.join('; ')}${more}`, 'give more of the id', {
-    candidates: found.map(({ id }) => id),
-  });
+  return failure(
+    'usage',
+    `"${text}" may be ${found.length} batches: ${lines.join('; ')}${more}`,
+    'give more of the id',
+    {
+      candidates: found.map(({ id }) => id),
+    },
+  );
 }
 
 /** Each id cut as short as it stays unique among these. */

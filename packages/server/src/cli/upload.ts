@@ -1,7 +1,7 @@
-import type { Client } from '@sheaf/client';
-import { ERRORS, errorCode } from '@sheaf/protocol';
 import { openAsBlob } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Client } from '@sheaf/client';
+import { ERRORS, errorCode } from '@sheaf/protocol';
 import { failure } from './failure.ts';
 import type { InputFile } from './inputs.ts';
 
@@ -30,7 +30,8 @@ const MAX_TRIES = 6;
  * Uploads files in their order, a lot of them a call, holding no more than a piece of one in memory.
  * A lot that broke is not simply sent again: what the batch has of it by then counts.
  *
- * @param options.from How many of the files the batch has already.
+ * @param options.from How many of the files the batch has already. @default 0
+ * @param options.base How many items it had before the first of these files. @default 0
  * @param options.onLot Called when a lot is in, for the first work to start.
  */
 export async function uploadFiles(
@@ -39,6 +40,7 @@ export async function uploadFiles(
   files: readonly InputFile[],
   options: {
     from?: number;
+    base?: number;
     onState: (state: UploadState) => void;
     onLot?: () => Promise<void>;
     signal?: AbortSignal;
@@ -60,8 +62,13 @@ export async function uploadFiles(
     } catch (error) {
       tries += 1;
       if (!isPassing(error) || tries >= MAX_TRIES) throw error;
-      await sleep(250 * 2 ** tries, undefined, options.signal === undefined ? {} : { signal: options.signal });
-      done = await alreadyThere(client, batchId, done, lot.length, error);
+      await sleep(
+        250 * 2 ** tries,
+        undefined,
+        options.signal === undefined ? {} : { signal: options.signal },
+      );
+      const there = await itemsOf(client, batchId, error);
+      done = Math.min(Math.max(done, there - (options.base ?? 0)), done + lot.length);
     }
     meter.settle(done);
     await options.onLot?.();
@@ -69,7 +76,11 @@ export async function uploadFiles(
   meter.settle(done, true);
 }
 
-function takeLot(files: readonly InputFile[], from: number, most: { files: number; bytes: number }): InputFile[] {
+function takeLot(
+  files: readonly InputFile[],
+  from: number,
+  most: { files: number; bytes: number },
+): InputFile[] {
   const lot: InputFile[] = [];
   let bytes = 0;
   for (let index = from; index < files.length && lot.length < most.files; index++) {
@@ -111,18 +122,12 @@ function isPassing(error: unknown): boolean {
   return code !== undefined && ERRORS[code].retryable;
 }
 
-/** Files of ours the batch has after a broken lot; nobody else adds to it while we upload. */
-async function alreadyThere(
-  client: Client,
-  batchId: string,
-  done: number,
-  lot: number,
-  error: unknown,
-): Promise<number> {
+/** Items the batch has after a broken lot; nobody else adds to it while we upload. */
+async function itemsOf(client: Client, batchId: string, error: unknown): Promise<number> {
   const { total_items } = await client.get(batchId).catch(() => {
     throw error;
   });
-  return Math.min(Math.max(done, total_items), done + lot);
+  return total_items;
 }
 
 /** Counts bytes as they leave, and corrects itself by what was accepted. */

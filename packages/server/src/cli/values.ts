@@ -6,7 +6,11 @@ export function parseDuration(text: string, option: string): number {
   const match = /^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?$/.exec(text.trim());
   const ms = Number(match?.[1]) * (UNIT_MS[match?.[2] ?? 's'] ?? Number.NaN);
   if (!Number.isFinite(ms)) {
-    throw failure('usage', `${option} takes a time, not "${text}"`, `for example ${option} 10m (ms, s, m, h, d)`);
+    throw failure(
+      'usage',
+      `${option} takes a time, not "${text}"`,
+      `for example ${option} 10m (ms, s, m, h, d)`,
+    );
   }
   return Math.round(ms);
 }
@@ -38,7 +42,11 @@ export function parseCanary(text: string): { items: number; min_pass_percent?: n
   const items = Number(match?.[1]);
   const pass = match?.[2] === undefined ? null : Number(match[2]);
   if (!(items >= 1) || (pass !== null && pass > 100)) {
-    throw failure('usage', `--canary takes a number of items, not "${text}"`, 'for example --canary 20 or --canary 20:95%');
+    throw failure(
+      'usage',
+      `--canary takes a number of items, not "${text}"`,
+      'for example --canary 20 or --canary 20:95%',
+    );
   }
   return pass === null ? { items } : { items, min_pass_percent: pass };
 }
@@ -49,7 +57,11 @@ export function parseFailureBudget(text: string): { percent: number } | { count:
   const value = Number(match?.[1]);
   const isShare = match?.[2] === '%';
   if (match === null || (isShare ? value > 100 : !Number.isInteger(value) || value < 1)) {
-    throw failure('usage', `--failure-budget takes a share or a number of items, not "${text}"`, 'for example --failure-budget 20% or --failure-budget 50');
+    throw failure(
+      'usage',
+      `--failure-budget takes a share or a number of items, not "${text}"`,
+      'for example --failure-budget 20% or --failure-budget 50',
+    );
   }
   return isShare ? { percent: value } : { count: value };
 }
@@ -86,7 +98,11 @@ export function parseSince(text: string, now: number): string {
   }
   const at = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : Number.NaN;
   if (Number.isNaN(at)) {
-    throw failure('usage', `--since takes a time ago or a date, not "${text}"`, 'for example --since 7d or --since 2026-11-01');
+    throw failure(
+      'usage',
+      `--since takes a time ago or a date, not "${text}"`,
+      'for example --since 7d or --since 2026-11-01',
+    );
   }
   return new Date(at).toISOString();
 }

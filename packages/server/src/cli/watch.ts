@@ -84,7 +84,8 @@ async function look(
   // The batch after its progress: what is final is then read whole, never a count from before the end.
   const progress = await client.progress(batchId, signal === undefined ? {} : { signal });
   const batch = await client.get(batchId);
-  const isSame = last !== null && last.batch.failed_items === batch.failed_items && last.batch.round === batch.round;
+  const isSame =
+    last !== null && last.batch.failed_items === batch.failed_items && last.batch.round === batch.round;
   const causes = isSame ? last.causes : batch.failed_items > 0 ? await client.causes(batchId) : [];
   return { batch, progress, causes, isStale: false };
 }

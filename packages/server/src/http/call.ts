@@ -1,5 +1,5 @@
-import { isBatchId, isFileId, SheafError } from '@sheaf/protocol';
 import type { Target } from '@sheaf/engine';
+import { isBatchId, isFileId, SheafError } from '@sheaf/protocol';
 import type { FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import { notFound } from './problem.ts';
@@ -15,9 +15,9 @@ export function callerOf(request: FastifyRequest): { space: string; by: string }
 
 /** @throws not_found for an id of the wrong shape, like for one that does not exist. */
 export function targetOf(request: FastifyRequest): Required<Target> {
-  const batch_id = paramOf(request, 'batch_id') ?? '';
-  if (!isBatchId(batch_id)) throw notFound();
-  return { ...callerOf(request), batch_id };
+  const batchId = paramOf(request, 'batch_id') ?? '';
+  if (!isBatchId(batchId)) throw notFound();
+  return { ...callerOf(request), batch_id: batchId };
 }
 
 export function itemTargetOf(request: FastifyRequest): Required<Target> & { seq: number } {
@@ -27,9 +27,9 @@ export function itemTargetOf(request: FastifyRequest): Required<Target> & { seq:
 }
 
 export function fileOf(request: FastifyRequest): { space: string; by: string; file_id: string } {
-  const file_id = paramOf(request, 'file_id') ?? '';
-  if (!isFileId(file_id)) throw notFound();
-  return { ...callerOf(request), file_id };
+  const fileId = paramOf(request, 'file_id') ?? '';
+  if (!isFileId(fileId)) throw notFound();
+  return { ...callerOf(request), file_id: fileId };
 }
 
 export function paramOf(request: FastifyRequest, name: string): string | undefined {
@@ -39,7 +39,8 @@ export function paramOf(request: FastifyRequest, name: string): string | undefin
 
 /** The JSON body. @throws malformed_json when there is none. */
 export function bodyOf<T>(request: FastifyRequest, schema: z.ZodType<T>): T {
-  if (request.body === undefined) throw new SheafError('malformed_json', 'The body is empty; JSON is wanted.');
+  if (request.body === undefined)
+    throw new SheafError('malformed_json', 'The body is empty; JSON is wanted.');
   return validate(schema, request.body);
 }
 
@@ -48,12 +49,26 @@ export function optionalBodyOf<T>(request: FastifyRequest, schema: z.ZodType<T>)
   return validate(schema, request.body ?? {});
 }
 
+/** Without the fields that are there but undefined, which optional properties do not allow. */
+export function defined<T extends object>(fields: T): Defined<T> {
+  const kept = Object.entries(fields).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(kept) as Defined<T>; // entries lose the types
+}
+
+type Defined<T> = { [K in keyof T]: Exclude<T[K], undefined> };
+
 /** @throws bad_idempotency_key */
-export function idempotencyOf(request: FastifyRequest, bodyHash: string): { idempotency_key?: string; body_hash?: string } {
+export function idempotencyOf(
+  request: FastifyRequest,
+  bodyHash: string,
+): { idempotency_key?: string; body_hash?: string } {
   const key = request.headers['idempotency-key'];
   if (key === undefined) return {};
   if (typeof key !== 'string' || !/^[\x20-\x7e]{1,255}$/.test(key)) {
-    throw new SheafError('bad_idempotency_key', 'The Idempotency-Key must be 1–255 printable ASCII characters.');
+    throw new SheafError(
+      'bad_idempotency_key',
+      'The Idempotency-Key must be 1–255 printable ASCII characters.',
+    );
   }
   return { idempotency_key: key, body_hash: bodyHash };
 }

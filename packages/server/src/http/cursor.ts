@@ -1,5 +1,5 @@
-import { SheafError } from '@sheaf/protocol';
 import { createHash } from 'node:crypto';
+import { SheafError } from '@sheaf/protocol';
 
 /**
  * A place in a list, as an opaque text. It is signed with what it belongs to, so that one from another
@@ -17,7 +17,10 @@ export function decodeCursor(list: string, cursor: string): number {
   const isOurs = /^\d{1,15}$/.test(text) && signed === signature(list, after);
   // Base64 ignores stray characters; a cursor that was tampered with must not pass as the real one.
   if (isOurs && encodeCursor(list, after) === cursor) return after;
-  throw new SheafError('invalid_cursor', 'The cursor was not made by this server for this list; start without one.');
+  throw new SheafError(
+    'invalid_cursor',
+    'The cursor was not made by this server for this list; start without one.',
+  );
 }
 
 function signature(list: string, after: number): string {

@@ -32,13 +32,19 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
   else if (status > 500) request.log.warn({ err: error }, 'a request could not be served');
   if (status === 503 && retryable) reply.header('retry-after', '5');
   const problem = problemOf(error, { id: request.id, path: request.url.split('?', 1)[0] ?? '' });
-  // As text: `send` of an object would answer in the type of the route, and an error handler's own
-  // `send` must not come back here.
-  reply.code(status).header('content-type', 'application/problem+json').send(JSON.stringify(problem));
+  // As bytes: to a text Fastify would add a charset, which this media type does not have.
+  reply
+    .code(status)
+    .header('content-type', 'application/problem+json')
+    .send(Buffer.from(JSON.stringify(problem)));
 }
 
 /** Whether the time was up before the client had sent its body: its fault, not ours. */
 function isSlowBody(error: unknown, request: FastifyRequest): boolean {
-  const isTimeout = typeof error === 'object' && error !== null && 'code' in error && error.code === 'FST_ERR_HANDLER_TIMEOUT';
+  const isTimeout =
+    typeof error === 'object' &&
+    error !== null &&
+    'code' in error &&
+    error.code === 'FST_ERR_HANDLER_TIMEOUT';
   return isTimeout && !request.raw.complete;
 }

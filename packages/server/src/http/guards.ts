@@ -34,7 +34,10 @@ export function createOriginGuard(allowed: readonly string[]) {
     const isAllowed = origin !== undefined && origins.has(origin);
     if (isAllowed) allowOrigin(reply, origin);
     else if (!isSameSite(request)) {
-      throw new SheafError('bad_origin', 'Pages of this origin may not call this server; see allowed_origins.');
+      throw new SheafError(
+        'bad_origin',
+        'Pages of this origin may not call this server; see allowed_origins.',
+      );
     }
   };
 }

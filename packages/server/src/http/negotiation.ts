@@ -58,10 +58,16 @@ export function mediaType(header: string): { type: string; parameters: Map<strin
   const [type = '', ...rest] = header.split(';');
   const parameters = rest.map((part) => {
     const [name = '', ...value] = part.split('=');
-    const unquoted = value.join('=').trim().replace(/^"(.*)"$/, '$1');
+    const unquoted = value
+      .join('=')
+      .trim()
+      .replace(/^"(.*)"$/, '$1');
     return [name.trim().toLowerCase(), unquoted] as const;
   });
-  return { type: type.trim().toLowerCase(), parameters: new Map(parameters.filter(([, value]) => value !== '')) };
+  return {
+    type: type.trim().toLowerCase(),
+    parameters: new Map(parameters.filter(([, value]) => value !== '')),
+  };
 }
 
 /** Refuses an Accept that leaves out what is answered here, which is JSON. */

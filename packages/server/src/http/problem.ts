@@ -3,7 +3,7 @@ import { ERRORS, type ErrorCode, errorCode, type FieldError, SheafError } from '
 /** No answer repeats more than this much of what a client sent. */
 const MAX_ECHO = 200;
 
-/** The most wrong fields one answer lists; `count` says how many there are. */
+/** The most wrong fields one answer lists; `error_count` says how many there are. */
 export const MAX_FIELD_ERRORS = 100;
 
 /** What every error answer is: RFC 9457 with our code, the request's id and the wrong fields. */
@@ -28,7 +28,6 @@ export function problemOf(error: unknown, request: { id: string; path: string })
   const code = codeOf(error);
   const { status, means } = ERRORS[code];
   return {
-    ...detailsOf(error, code),
     type: `/docs/errors#${code}`,
     title: means,
     status,
@@ -36,6 +35,7 @@ export function problemOf(error: unknown, request: { id: string; path: string })
     instance: clip(request.path),
     code,
     request_id: request.id,
+    ...detailsOf(error, code),
   };
 }
 
@@ -63,7 +63,10 @@ export function codeOf(error: unknown): ErrorCode {
   const own = errorCode(error);
   if (own !== undefined) return own;
   if (typeof error !== 'object' || error === null || !('code' in error)) return 'internal';
-  return (typeof error.code === 'string' && Object.hasOwn(FOREIGN, error.code) && FOREIGN[error.code]) || 'internal';
+  return (
+    (typeof error.code === 'string' && Object.hasOwn(FOREIGN, error.code) && FOREIGN[error.code]) ||
+    'internal'
+  );
 }
 
 function detailOf(error: unknown, code: ErrorCode): string {
@@ -84,8 +87,11 @@ function clipDeep(value: unknown, depth: number): unknown {
   if (typeof value === 'string') return clip(value);
   if (typeof value !== 'object' || value === null) return value;
   if (depth === 0) return null;
-  if (Array.isArray(value)) return value.slice(0, MAX_FIELD_ERRORS).map((inner) => clipDeep(inner, depth - 1));
-  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [clip(name), clipDeep(inner, depth - 1)]));
+  if (Array.isArray(value))
+    return value.slice(0, MAX_FIELD_ERRORS).map((inner) => clipDeep(inner, depth - 1));
+  return Object.fromEntries(
+    Object.entries(value).map(([name, inner]) => [clip(name), clipDeep(inner, depth - 1)]),
+  );
 }
 
 function clip(text: string): string {

@@ -44,7 +44,10 @@ const label = z
   .string()
   .max(320)
   .regex(/^[^=]+=/, 'It must be name=value.')
-  .transform((text) => ({ name: text.slice(0, text.indexOf('=')), value: text.slice(text.indexOf('=') + 1) }));
+  .transform((text) => ({
+    name: text.slice(0, text.indexOf('=')),
+    value: text.slice(text.indexOf('=') + 1),
+  }));
 
 export const listBatchesQuery = z
   .strictObject({
@@ -63,10 +66,21 @@ export const listBatchesQuery = z
     limit: page,
     offset: wholeNumber(0, 2_147_483_647).default(0),
   })
-  .refine(({ date_from, date_to }) => date_from === undefined || date_to === undefined || date_from <= date_to, {
-    path: ['date_from'],
-    message: 'It must not be after date_to.',
-  });
+  .refine(
+    ({ date_from, date_to }) => date_from === undefined || date_to === undefined || date_from <= date_to,
+    {
+      path: ['date_from'],
+      message: 'It must not be after date_to.',
+    },
+  );
+
+/** Stands alone: what it finds is a handful. */
+export const findBatchesQuery = z.strictObject({ find: z.string().min(1).max(255) });
+
+export const eventsQuery = z.strictObject({
+  since: wholeNumber(0, 2_147_483_647).default(0),
+  limit: wholeNumber(1, 1_000).default(1_000),
+});
 
 export const getBatchQuery = z.strictObject({ items_limit: wholeNumber(0, MAX_PAGE).default(20) });
 

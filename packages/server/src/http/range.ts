@@ -1,5 +1,8 @@
 /** What to send for a Range header: all of it, one stretch (both ends inclusive), or nothing fits. */
-export type Stretch = { kind: 'whole' } | { kind: 'part'; start: number; end: number } | { kind: 'unsatisfiable' };
+export type Stretch =
+  | { kind: 'whole' }
+  | { kind: 'part'; start: number; end: number }
+  | { kind: 'unsatisfiable' };
 
 /**
  * Reads a Range header (RFC 9110). Of several ranges the first that fits is sent: a client has to look

@@ -1,17 +1,23 @@
+import { randomUUID } from 'node:crypto';
 import multipart from '@fastify/multipart';
 import websocket from '@fastify/websocket';
 import type { Engine } from '@sheaf/engine';
 import { SheafError } from '@sheaf/protocol';
-import { type FastifyInstance, type FastifyRequest, fastify, type RouteOptions } from 'fastify';
-import { randomUUID } from 'node:crypto';
+import {
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  fastify,
+  LogController,
+} from 'fastify';
 import { addParsers, MAX_JSON_BYTES } from './body/parsers.ts';
-import { answerErrors } from './error-answers.ts';
+import { answerError, answerErrors } from './error-answers.ts';
 import { answerPreflight, createHostGuard, createOriginGuard, isPreflight, isUpgrade } from './guards.ts';
 import { createHub } from './live/hub.ts';
 import { checkAccept, checkContentType } from './negotiation.ts';
-import { notFound } from './problem.ts';
-import { createAddressBook } from './routing.ts';
 import { addRoutes } from './routes/index.ts';
+import { createAddressBook } from './routing.ts';
+import { endWhenIdle, limitTime } from './time-limits.ts';
 import { refuseClient } from './wire-problem.ts';
 
 export type ServerOptions = {
@@ -32,6 +38,14 @@ export type ServerOptions = {
 
 const MAX_HEADER_BYTES = 16_384;
 
+/** Nothing here is for caches, frames, guesses at its type, or other pages to embed. */
+const ALWAYS = {
+  'cache-control': 'private, no-store',
+  'x-content-type-options': 'nosniff',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'cross-origin-resource-policy': 'same-origin',
+};
+
 /**
  * The HTTP server over an engine, ready to listen.
  *
@@ -40,17 +54,19 @@ const MAX_HEADER_BYTES = 16_384;
 export async function createServer(options: ServerOptions): Promise<FastifyInstance> {
   const { request_timeout_ms = 30_000, upload_idle_ms = 60_000 } = options;
   const app = fastify({
-    logger: { level: options.log_level ?? 'info', stream: process.stderr, serializers: { req: loggedRequest } },
+    logger: {
+      level: options.log_level ?? 'info',
+      stream: process.stderr,
+      serializers: { req: loggedRequest },
+    },
+    logController: new LogController({ disableRequestLogging: true }),
     genReqId: () => randomUUID(),
     bodyLimit: MAX_JSON_BYTES,
     routerOptions: { maxParamLength: 4_096 },
     return503OnClosing: false,
     clientErrorHandler: refuseClient,
     // Bad addresses go through the same door as all others: the Host is checked first.
-    frameworkErrors: (error, request, reply) => {
-      guardHost(request);
-      reply.send(error);
-    },
+    frameworkErrors: (error, request, reply) => refuseAddress(error, request, reply),
     http: {
       maxHeaderSize: MAX_HEADER_BYTES,
       // An upgrade to anything else (curl offers h2c) is answered as the plain request it also is.
@@ -68,13 +84,7 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
     closing = true;
   });
   app.addHook('onRequest', async (request, reply) => {
-    reply.headers({
-      'x-request-id': request.id,
-      'cache-control': 'private, no-store',
-      'x-content-type-options': 'nosniff',
-      'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
-      'cross-origin-resource-policy': 'same-origin',
-    });
+    reply.headers({ ...ALWAYS, 'x-request-id': request.id });
     guardHost(request);
     guardOrigin(request, reply);
     if (isPreflight(request, reply)) return answerPreflight(reply);
@@ -89,6 +99,13 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
     if (request.routeOptions.config.is_upload) endWhenIdle(request, upload_idle_ms);
   });
 
+  app.addHook('onResponse', async (request, reply) => {
+    request.log.debug(
+      { req: request, status: reply.statusCode, ms: Math.round(reply.elapsedTime) },
+      'answered',
+    );
+  });
+
   await app.register(multipart);
   await app.register(websocket, { options: { maxPayload: 65_536 } });
   addParsers(app);
@@ -96,4 +113,20 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
   app.addHook('preClose', async () => hub.close());
   await app.register(addRoutes, { engine: options.engine, hub });
   return app;
+
+  /** Bad addresses meet no hook, and the Host comes before everything. */
+  function refuseAddress(error: Error, request: FastifyRequest, reply: FastifyReply): void {
+    reply.headers({ ...ALWAYS, 'x-request-id': request.id });
+    try {
+      guardHost(request);
+      answerError(error, request, reply);
+    } catch (badHost) {
+      answerError(badHost, request, reply);
+    }
+  }
+}
+
+/** Addresses without their query, which may hold what does not belong into a log. */
+function loggedRequest(request: FastifyRequest): { method: string; path: string } {
+  return { method: request.method, path: (request.url ?? '').split('?', 1)[0] ?? '' };
 }

@@ -18,16 +18,28 @@ export function validate<T>(schema: z.ZodType<T>, value: unknown, code: ErrorCod
 }
 
 /** One error for many wrong fields: lists the first hundred, counts all. */
-export function invalid(errors: readonly FieldError[], code: ErrorCode = 'invalid', count = errors.length): SheafError {
-  const only = code === 'invalid' && errors.every((error) => error.code === 'invalid_name') ? 'invalid_name' : code;
+export function invalid(
+  errors: readonly FieldError[],
+  code: ErrorCode = 'invalid',
+  count = errors.length,
+): SheafError {
+  const only =
+    code === 'invalid' && errors.every((error) => error.code === 'invalid_name') ? 'invalid_name' : code;
   const [first] = errors;
   const more = count > 1 ? ` (and ${count - 1} more)` : '';
-  const message = first === undefined ? 'The request is not valid.' : `${first.pointer || 'The body'}: ${first.message}${more}`;
-  return new SheafError(only, message, { errors: errors.slice(0, MAX_FIELD_ERRORS), count });
+  const message =
+    first === undefined
+      ? 'The request is not valid.'
+      : `${first.pointer || 'The body'}: ${first.message}${more}`;
+  return new SheafError(only, message, { errors: errors.slice(0, MAX_FIELD_ERRORS), error_count: count });
 }
 
 /** @param prefix The path of the value that was parsed, in the whole. */
-export function fieldErrors(issues: readonly Issue[], schema: z.ZodType, prefix: readonly PropertyKey[] = []): FieldError[] {
+export function fieldErrors(
+  issues: readonly Issue[],
+  schema: z.ZodType,
+  prefix: readonly PropertyKey[] = [],
+): FieldError[] {
   return issues.flatMap((issue) => {
     const path = [...prefix, ...issue.path];
     if (issue.code !== 'unrecognized_keys') return [{ pointer: pointer(path), ...describe(issue) }];
@@ -47,7 +59,9 @@ function unknownField(key: string, known: readonly string[]): string {
 }
 
 function keysOf(schema: z.ZodType): string[] {
-  return 'shape' in schema && typeof schema.shape === 'object' && schema.shape !== null ? Object.keys(schema.shape) : [];
+  return 'shape' in schema && typeof schema.shape === 'object' && schema.shape !== null
+    ? Object.keys(schema.shape)
+    : [];
 }
 
 function describe(issue: Issue): { code: string; message: string } {
@@ -60,7 +74,10 @@ function describe(issue: Issue): { code: string; message: string } {
     case 'too_small':
       return { code: 'out_of_range', message: issue.message };
     case 'custom':
-      return { code: typeof issue.params?.code === 'string' ? issue.params.code : 'invalid', message: issue.message };
+      return {
+        code: typeof issue.params?.code === 'string' ? issue.params.code : 'invalid',
+        message: issue.message,
+      };
     default:
       return { code: 'invalid', message: issue.message };
   }

@@ -1,6 +1,6 @@
-import { ERRORS } from '@sheaf/protocol';
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
+import { ERRORS } from '@sheaf/protocol';
 
 /**
  * Answers on a bare socket, where there is no request yet: its head was too large, broken, or never
@@ -13,7 +13,12 @@ export function refuseSocket(socket: Socket, status: 400 | 408 | 431): void {
   }
   const body = JSON.stringify(
     status === 431
-      ? { type: '/docs/errors#headers_too_large', title: ERRORS.headers_too_large.means, status, code: 'headers_too_large' }
+      ? {
+          type: '/docs/errors#headers_too_large',
+          title: ERRORS.headers_too_large.means,
+          status,
+          code: 'headers_too_large',
+        }
       : { type: 'about:blank', title: STATUS_CODES[status], status },
   );
   const head = [
@@ -29,6 +34,7 @@ export function refuseSocket(socket: Socket, status: 400 | 408 | 431): void {
 /** For `clientError`: what Node could not read as HTTP. */
 export function refuseClient(error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return;
-  const status = error.code === 'HPE_HEADER_OVERFLOW' ? 431 : error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : 400;
+  const status =
+    error.code === 'HPE_HEADER_OVERFLOW' ? 431 : error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : 400;
   refuseSocket(socket, status);
 }

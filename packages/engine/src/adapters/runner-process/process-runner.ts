@@ -28,7 +28,7 @@ export type ProcessRunnerOptions = {
   max_children: number;
   /** Children kept ready beside them. @default 1 */
   spare?: number;
-  /** Items after which a child is replaced. @default 10000 */
+  /** Items after which a child is replaced, if it is five seconds old by then. @default 10000 */
   max_items_per_child?: number;
   /** How long an item may go on after its abort before its child is killed. @default 2000 */
   grace_ms?: number;
@@ -111,6 +111,8 @@ export function createProcessRunner(options: ProcessRunnerOptions): Runner {
 
     async close() {
       isClosed = true;
+      // Before the children are killed: a tick would start new ones in their place.
+      if (timer !== null) clearTimeout(timer.handle);
       for (const run of waiting.splice(0)) settleFailed(run, stopped('cancelled', run.task.timeout_ms));
       for (const run of running.values()) run.stop ??= 'cancelled';
       pool.killAll();
@@ -121,7 +123,6 @@ export function createProcessRunner(options: ProcessRunnerOptions): Runner {
         });
       }
       for (const pooled of running.keys()) onDeath(pooled, { code: null, signal: 'SIGKILL', tail: '' });
-      if (timer !== null) clearTimeout(timer.handle);
     },
   };
 

@@ -7,7 +7,9 @@ export function bar(cells: number, parts: { completed: number; failed: number; t
   const bad = failed > 0 ? Math.max(1, Math.floor((failed / total) * cells)) : 0;
   const reach = isOver ? cells : Math.min(cells - 1, Math.floor(((completed + failed) / total) * cells));
   const good = Math.max(0, Math.min(reach, cells) - bad);
-  return DONE.repeat(good) + FAILED.repeat(Math.min(bad, cells)) + EMPTY.repeat(Math.max(0, cells - good - bad));
+  return (
+    DONE.repeat(good) + FAILED.repeat(Math.min(bad, cells)) + EMPTY.repeat(Math.max(0, cells - good - bad))
+  );
 }
 
 const DONE = '█';

@@ -66,7 +66,9 @@ export function causeLines(causes: readonly Wire<Cause>[], paint: Paint): string
   });
   const rest = causes.slice(CAUSES_SHOWN);
   const restCount = rest.reduce((sum, cause) => sum + cause.count, 0);
-  return restCount > 0 ? [...lines, `${plural(restCount, 'failure')} of ${plural(rest.length, 'other cause')}`] : lines;
+  return restCount > 0
+    ? [...lines, `${plural(restCount, 'failure')} of ${plural(rest.length, 'other cause')}`]
+    : lines;
 }
 
 /** What to type to send one cause back to work: by its code where that says enough. */
@@ -82,7 +84,8 @@ export function endText(batch: Wire<Batch>, durations: readonly number[] = []): 
   if (!isFinal(batch.status)) return `${label}: ${done} done`;
   const finished = batch.completed_items + batch.failed_items;
   const figures: string[] = [];
-  if (finished > 0 && batch.ran_ms > 0) figures.push(`${oneDecimal((finished / batch.ran_ms) * 1000)} items/s`);
+  if (finished > 0 && batch.ran_ms > 0)
+    figures.push(`${oneDecimal((finished / batch.ran_ms) * 1000)} items/s`);
   const slow = percentile(durations, 0.95);
   if (slow !== null) figures.push(`p95 ${duration(slow)}`);
   const tail = figures.length === 0 ? '' : ` (${figures.join(', ')})`;

@@ -69,7 +69,11 @@ function workLine({ batch, progress }: Snapshot): string {
 }
 
 function endLine({ batch }: Snapshot): string {
-  const words: string[] = [batch.status, `completed=${batch.completed_items}`, `failed=${batch.failed_items}`];
+  const words: string[] = [
+    batch.status,
+    `completed=${batch.completed_items}`,
+    `failed=${batch.failed_items}`,
+  ];
   if (batch.cancelled_items > 0) words.push(`cancelled=${batch.cancelled_items}`);
   if (batch.skipped_items > 0) words.push(`skipped=${batch.skipped_items}`);
   words.push(`took=${inOneWord(duration(batch.ran_ms))}`);

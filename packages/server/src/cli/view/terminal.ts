@@ -1,5 +1,5 @@
-import type { Tone } from '@sheaf/client';
 import type { ReadStream, WriteStream } from 'node:tty';
+import type { Tone } from '@sheaf/client';
 
 export type ProgressMode = 'auto' | 'tty' | 'plain' | 'quiet';
 export type ColorMode = 'auto' | 'always' | 'never';
@@ -99,7 +99,7 @@ const STYLES = {
 
 /** Our own signs in ASCII; what else there is comes from outside and stays as it is. */
 function ascii(text: string): string {
-  return text.replace(/[^\n\r\t\u001b -~]/g, (letter) => ASCII[letter] ?? letter);
+  return text.replace(/[^ -~]/g, (letter) => ASCII[letter] ?? letter);
 }
 
 const ASCII: Record<string, string> = {

@@ -2,9 +2,9 @@ import { batchLabel } from '@sheaf/client';
 import type { Context } from '../context.ts';
 import type { UploadState } from '../upload.ts';
 import type { Snapshot } from '../watch.ts';
-import { causeLines, runningLine, stateText, workLine } from './batch-lines.ts';
+import { causeLines, runningLine, workLine } from './batch-lines.ts';
 import { clean } from './clean.ts';
-import { bytes, count, rate } from './format.ts';
+import { bytes, count } from './format.ts';
 import { createPlainLog } from './plain-log.ts';
 import { openScreen } from './screen.ts';
 import type { Terminal } from './terminal.ts';
@@ -74,13 +74,21 @@ export function linesOf(
     if (canary !== null) lines.push(canary);
     const { icon, tone, label } = batchLabel(batch);
     const isRunning = batch.status === 'running' && batch.round === 1;
-    lines.push(`  ${paint(tone, icon)} ${isRunning ? 'Run     ' : `${clean(label)}  `} ${workLine(batch, progress, paint, terminal.width())}`);
+    lines.push(
+      `  ${paint(tone, icon)} ${isRunning ? 'Run     ' : `${clean(label)}  `} ${workLine(batch, progress, paint, terminal.width())}`,
+    );
     const running = runningLine(progress);
     if (running !== null) lines.push(`    ${paint('dim', 'running')}  ${running}`);
     for (const line of causeLines(causes, paint)) lines.push(`    ${paint('dim', 'failed ')}  ${line}`);
-    if (isStale) lines.push(`    ${paint('amber', 'Reconnecting…')} the server does not answer; these are its last figures`);
+    if (isStale)
+      lines.push(
+        `    ${paint('amber', 'Reconnecting…')} the server does not answer; these are its last figures`,
+      );
   }
-  if (fetched !== null) lines.push(`  ${fetched.isDone ? paint('green', '✓') : '↓'} Fetch    ${count(fetched.files)} outputs  ${bytes(fetched.bytes)}`);
+  if (fetched !== null)
+    lines.push(
+      `  ${fetched.isDone ? paint('green', '✓') : '↓'} Fetch    ${count(fetched.files)} outputs  ${bytes(fetched.bytes)}`,
+    );
   if (footer !== '') lines.push(paint('dim', footer));
   return lines;
 }
@@ -109,5 +117,3 @@ function silentView(log: (line: string) => void): WorkView {
   const nothing = () => undefined;
   return { upload: nothing, show: nothing, fetching: nothing, log, close: nothing };
 }
-
-export { rate, stateText };

@@ -35,7 +35,10 @@ export async function* splitLines(source: AsyncIterable<Uint8Array>, maxBytes: n
 
   function checkLength(bytes: number, line: number): void {
     if (bytes <= maxBytes) return;
-    throw new SheafError('too_large', `Line ${line} is longer than ${maxBytes} bytes.`, { line, limit: maxBytes });
+    throw new SheafError('too_large', `Line ${line} is longer than ${maxBytes} bytes.`, {
+      line,
+      limit: maxBytes,
+    });
   }
 }
 

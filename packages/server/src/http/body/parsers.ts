@@ -1,5 +1,5 @@
-import type { FastifyInstance } from 'fastify';
 import { createHash } from 'node:crypto';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { parseJson } from './strict-json.ts';
 
 declare module 'fastify' {
@@ -17,13 +17,17 @@ export const MAX_ITEMS_JSON_BYTES = 67_108_864;
 export function addParsers(app: FastifyInstance): void {
   app.decorateRequest('body_hash', '');
   app.removeContentTypeParser(['application/json', 'text/plain']);
-  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (request, body: Buffer) => {
-    if (body.length === 0) return undefined;
-    if (request.headers['idempotency-key'] !== undefined) {
-      request.body_hash = createHash('sha256').update(body).digest('hex');
-    }
-    return parseJson(body);
-  });
+  app.addContentTypeParser(
+    'application/json',
+    { parseAs: 'buffer' },
+    async (request: FastifyRequest, body: Buffer) => {
+      if (body.length === 0) return undefined;
+      if (request.headers['idempotency-key'] !== undefined) {
+        request.body_hash = createHash('sha256').update(body).digest('hex');
+      }
+      return parseJson(body);
+    },
+  );
   app.addContentTypeParser('application/x-ndjson', async (_request: unknown, stream: unknown) => stream);
 }
 

@@ -78,7 +78,7 @@ function scan(text: string): Findings {
         const end = endOfString(text, at);
         if (level?.expectsKey) {
           level.expectsKey = false;
-          level.key = unescape(text.slice(at + 1, end));
+          level.key = unescaped(text.slice(at + 1, end));
           findings.first ??= keyProblem(levels, level);
           if ((level.keys?.size ?? 0) > MAX_KEYS) throw tooDeep(levels, `has more than ${MAX_KEYS} keys`);
         }
@@ -105,7 +105,8 @@ function scan(text: string): Findings {
       default: {
         const number = numberAt(text, at);
         if (number === null) break;
-        if (!isExact(number) && findings.numbers.length < 100) findings.numbers.push(outOfRange(levels, number));
+        if (!isExact(number) && findings.numbers.length < 100)
+          findings.numbers.push(outOfRange(levels, number));
         at += number.length - 1;
       }
     }
@@ -130,7 +131,7 @@ function endOfString(text: string, from: number): number {
 }
 
 /** Two ways to write a key are one key: `"\u0061"` is `"a"`. */
-function unescape(key: string): string {
+function unescaped(key: string): string {
   if (!key.includes('\\')) return key;
   try {
     return String(JSON.parse(`"${key}"`));

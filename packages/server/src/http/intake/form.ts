@@ -1,8 +1,8 @@
+import { finished, Readable } from 'node:stream';
 import type { Multipart, MultipartFile } from '@fastify/multipart';
 import type { IncomingItem } from '@sheaf/engine';
 import { nameSchema, SheafError } from '@sheaf/protocol';
 import type { FastifyRequest } from 'fastify';
-import { finished, Readable } from 'node:stream';
 import { mediaType } from '../negotiation.ts';
 import { codeOf, quote } from '../problem.ts';
 import { validate } from '../validate.ts';
@@ -10,10 +10,13 @@ import { watchParts } from './part-watcher.ts';
 
 const GIB = 1_073_741_824;
 
-const MAX_FILE_BYTES = 10 * GIB;
+/** The largest file there may be. */
+export const MAX_FILE_BYTES = 10 * GIB;
 
 /** Ten thousand parts are an attack, or a folder that is better sent in several calls. */
 const MAX_PARTS = 9_999;
+
+const UNKNOWN_TYPE = 'application/octet-stream';
 
 const OPTIONS = {
   limits: { parts: MAX_PARTS, fields: 100, fieldSize: 1_048_576, fileSize: MAX_FILE_BYTES, headerPairs: 50 },
@@ -22,7 +25,7 @@ const OPTIONS = {
 };
 
 /** A multipart body: its fields, then its files, each read before the next one is asked for. */
-export type Form = { fields: Map<string, string>; files: AsyncGenerator<FilePart> };
+export type Form = { fields: Map<string, string>; hasFiles: boolean; files: AsyncGenerator<FilePart> };
 
 export type FilePart = { name: string | undefined; media_type: string; content: Readable };
 
@@ -40,10 +43,11 @@ export async function openForm(request: FastifyRequest): Promise<Form> {
   let part = await nextPart();
   for (; part?.type === 'field'; part = await nextPart()) {
     if (fields.has(part.fieldname)) throw malformed(`The field ${quote(part.fieldname)} is given twice.`);
-    if (part.valueTruncated) throw new SheafError('too_large', `The field ${quote(part.fieldname)} is over 1 MiB.`);
+    if (part.valueTruncated)
+      throw new SheafError('too_large', `The field ${quote(part.fieldname)} is over 1 MiB.`);
     fields.set(part.fieldname, String(part.value));
   }
-  return { fields, files: files(part) };
+  return { fields, hasFiles: part !== null, files: files(part) };
 
   async function* files(first: MultipartFile | null): AsyncGenerator<FilePart> {
     for (let part: Multipart | null = first; part !== null; part = await nextPart()) {
@@ -68,16 +72,37 @@ export async function openForm(request: FastifyRequest): Promise<Form> {
   }
 }
 
+/** Reads a form that is one file and nothing else. */
+export async function readOneFile<T>(
+  request: FastifyRequest,
+  take: (file: FilePart) => Promise<T>,
+): Promise<T> {
+  const { fields, files } = await openForm(request);
+  const first = await files.next();
+  if (fields.size > 0 || first.done) throw malformed('The form must be one file and nothing else.');
+  const taken = await take(first.value);
+  const second = await files.next();
+  if (!second.done) throw malformed('The form has more than one file.');
+  return taken;
+}
+
 /** The files of a form as items. */
 export async function* itemsOf(files: AsyncIterable<FilePart>): AsyncGenerator<IncomingItem> {
   for await (const { name, media_type, content } of files) {
-    yield name === undefined ? { media_type, content } : { name: validate(nameSchema, name), media_type, content };
+    yield {
+      content,
+      ...(name !== undefined && { name: validate(nameSchema, name) }),
+      // Bytes of no known type may yet have a name that tells it.
+      ...(media_type !== UNKNOWN_TYPE && { media_type }),
+    };
   }
 }
 
 function contentOf(file: MultipartFile['file']): Readable {
   file.once('limit', () => {
-    file.destroy(new SheafError('too_large', `A file is over ${MAX_FILE_BYTES} bytes.`, { limit: MAX_FILE_BYTES }));
+    file.destroy(
+      new SheafError('too_large', `A file is over ${MAX_FILE_BYTES} bytes.`, { limit: MAX_FILE_BYTES }),
+    );
   });
   return Readable.from(read(), { objectMode: false });
 
@@ -111,5 +136,5 @@ function malformed(message: string, cause?: unknown): SheafError {
 /** The type a file says it has, if it is one. */
 export function safeMediaType(text: string): string {
   const { type } = mediaType(text);
-  return /^[\w!#$&^.+-]{1,63}\/[\w!#$&^.+-]{1,63}$/.test(type) ? type : 'application/octet-stream';
+  return /^[\w!#$&^.+-]{1,63}\/[\w!#$&^.+-]{1,63}$/.test(type) ? type : UNKNOWN_TYPE;
 }

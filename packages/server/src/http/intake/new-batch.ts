@@ -10,7 +10,7 @@ export type NewBatch = { head: Omit<CreateBatch, 'items'>; items: JsonItem[] | u
 const headSchema = createBatchSchema.omit({ items: true });
 
 /** @throws invalid, invalid_name, too_many_items */
-export function parseNewBatch(body: unknown): NewBatch {
+export async function parseNewBatch(body: unknown): Promise<NewBatch> {
   if (!isObject(body)) return { head: validate(createBatchSchema, body), items: undefined };
   const { items: list, ...rest } = body;
   const parsed = headSchema.safeParse(rest);
@@ -18,7 +18,7 @@ export function parseNewBatch(body: unknown): NewBatch {
   let count = errors.length;
   let items: JsonItem[] | undefined;
   if (Array.isArray(list)) {
-    const checked = checkItems(list, ['items']);
+    const checked = await checkItems(list, ['items']);
     items = checked.items;
     errors.push(...checked.errors);
     count += checked.count;
@@ -41,7 +41,7 @@ const TEXT_FIELDS: readonly string[] = [
 ] satisfies (keyof CreateBatch)[];
 
 /** A new batch from the fields of a multipart form. */
-export function parseFormFields(fields: ReadonlyMap<string, string>): NewBatch {
+export async function parseFormFields(fields: ReadonlyMap<string, string>): Promise<NewBatch> {
   const errors: FieldError[] = [];
   const body = new Map<string, Json>();
   for (const [name, text] of fields) {

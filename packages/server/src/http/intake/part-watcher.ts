@@ -47,12 +47,15 @@ function problemOfHead(head: string): string | null {
   if (!/;\s*name\s*=/i.test(bare)) return 'A part has no name.';
   const extended = /;\s*filename\*\s*=\s*([^;]*)/i.exec(bare)?.[1];
   if (extended !== undefined && !isExtendedValue(extended.trim())) return 'A filename* is not RFC 5987.';
-  return lines.some((line) => /^content-type:\s*multipart\//i.test(line)) ? 'A part is multipart itself.' : null;
+  return lines.some((line) => /^content-type:\s*multipart\//i.test(line))
+    ? 'A part is multipart itself.'
+    : null;
 }
 
 /** `UTF-8''na%C3%AFve.png` */
 function isExtendedValue(value: string): boolean {
-  const [, charset, encoded] = /^(utf-8|iso-8859-1)'[^']*'((?:[\w!#$&+.^`|~-]|%[0-9a-f]{2})+)$/i.exec(value) ?? [];
+  const [, charset, encoded] =
+    /^(utf-8|iso-8859-1)'[^']*'((?:[\w!#$&+.^`|~-]|%[0-9a-f]{2})+)$/i.exec(value) ?? [];
   if (charset === undefined || encoded === undefined) return false;
   try {
     return /^iso/i.test(charset) || decodeURIComponent(encoded) !== '';

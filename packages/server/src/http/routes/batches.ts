@@ -1,14 +1,16 @@
 import type { Engine, Target } from '@sheaf/engine';
 import { isBatchId, type Progress, toIso, toWire, updateBatchSchema } from '@sheaf/protocol';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { MAX_ITEMS_JSON_BYTES } from '../body/parsers.ts';
-import { bodyOf, callerOf, optionalBodyOf, targetOf } from '../call.ts';
+import { bodyOf, callerOf, defined, optionalBodyOf, targetOf } from '../call.ts';
 import { decodeCursor, encodeCursor } from '../cursor.ts';
 import { createFromForm, createFromJson } from '../intake/create.ts';
 import { notFound } from '../problem.ts';
 import {
   deleteQuery,
+  eventsQuery,
+  findBatchesQuery,
   getBatchQuery,
   listBatchesQuery,
   logsQuery,
@@ -41,18 +43,20 @@ export function addBatchRoutes(app: FastifyInstance, { engine }: Backend): void 
     },
   );
   app.get('/', async (request) => {
+    if (Object.hasOwn(Object(request.query), 'find')) return found(engine, request);
     const query = parseQuery(listBatchesQuery, request.query);
-    const { data, total } = await engine.list({ ...callerOf(request), ...query });
+    const { data, total } = await engine.list({ ...callerOf(request), ...defined(query) });
     return { data: toWire(data), total, limit: query.limit, offset: query.offset };
   });
   app.get('/:batch_id', async (request) => {
     const { items_limit } = parseQuery(getBatchQuery, request.query);
     const target = targetOf(request);
-    const [batch, { estimated_time_remaining_ms, items_per_second, bytes_per_second }, items] = await Promise.all([
-      engine.get(target),
-      engine.progress(target),
-      firstItems(engine, target, items_limit),
-    ]);
+    const [batch, { estimated_time_remaining_ms, items_per_second, bytes_per_second }, items] =
+      await Promise.all([
+        engine.get(target),
+        engine.progress(target),
+        firstItems(engine, target, items_limit),
+      ]);
     return toWire({ ...batch, estimated_time_remaining_ms, items_per_second, bytes_per_second, items });
   });
   app.route({
@@ -73,7 +77,11 @@ export function addBatchRoutes(app: FastifyInstance, { engine }: Backend): void 
   app.post('/merge', async (request, reply) => {
     const { batch_ids, name } = bodyOf(request, mergeSchema);
     if (!batch_ids.every(isBatchId)) throw notFound();
-    const batch = await engine.merge({ ...callerOf(request), batch_ids, ...(name !== undefined && { name }) });
+    const batch = await engine.merge({
+      ...callerOf(request),
+      batch_ids,
+      ...(name !== undefined && { name }),
+    });
     return reply.code(201).send(toWire(batch));
   });
   app.post('/recover', async (request) => {
@@ -85,6 +93,13 @@ export function addBatchRoutes(app: FastifyInstance, { engine }: Backend): void 
     const { days_old } = optionalBodyOf(request, cleanupSchema);
     return engine.cleanup({ ...callerOf(request), days_old });
   });
+}
+
+/** Batches that a person may mean: by id, by a beginning or end of it, or by exact name. */
+async function found(engine: Engine, request: FastifyRequest) {
+  const { find } = parseQuery(findBatchesQuery, request.query);
+  const data = await engine.find({ ...callerOf(request), text: find });
+  return { data: toWire(data), total: data.length, limit: data.length, offset: 0 };
 }
 
 function addReadings(app: FastifyInstance, engine: Engine): void {
@@ -106,6 +121,11 @@ function addReadings(app: FastifyInstance, engine: Engine): void {
     parseQuery(noQuery, request.query);
     return engine.state(targetOf(request));
   });
+  app.get('/:batch_id/events', async (request) => {
+    const { since, limit } = parseQuery(eventsQuery, request.query);
+    const data = await engine.events({ ...targetOf(request), since, limit });
+    return { data: toWire(data) };
+  });
   app.get('/:batch_id/logs', async (request) => {
     const { seq, limit, after } = parseQuery(logsQuery, request.query);
     return logPage(engine, { ...targetOf(request), limit, ...(seq !== undefined && { seq }) }, after);
@@ -113,7 +133,11 @@ function addReadings(app: FastifyInstance, engine: Engine): void {
 }
 
 /** A page of log texts, of a whole batch or of one item. */
-export async function logPage(engine: Engine, query: Target & { seq?: number; limit: number }, cursor: string | undefined) {
+export async function logPage(
+  engine: Engine,
+  query: Target & { seq?: number; limit: number },
+  cursor: string | undefined,
+) {
   const list = `logs ${query.batch_id} ${query.seq ?? ''}`;
   const after = cursor === undefined ? 0 : decodeCursor(list, cursor);
   const { data, next } = await engine.logs({ ...query, after });

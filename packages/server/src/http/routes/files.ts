@@ -1,13 +1,12 @@
+import type { Readable } from 'node:stream';
 import type { Engine } from '@sheaf/engine';
 import { nameSchema, toWire } from '@sheaf/protocol';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { Readable } from 'node:stream';
 import { z } from 'zod';
 import { takeBytes } from '../body/parsers.ts';
 import { callerOf, fileOf } from '../call.ts';
 import { sendFile } from '../download.ts';
-import { readOneFile } from '../intake/form.ts';
-import { MAX_FILE_BYTES, safeMediaType } from '../intake/form.ts';
+import { MAX_FILE_BYTES, readOneFile, safeMediaType } from '../intake/form.ts';
 import { noQuery, parseQuery } from '../query.ts';
 import { validate } from '../validate.ts';
 import type { Backend } from './index.ts';
@@ -18,7 +17,9 @@ const uploadQuery = z.strictObject({ name: z.string() });
 export function addFileRoutes(app: FastifyInstance, { engine }: Backend): void {
   takeBytes(app);
   app.post('/', { config: { takes: ['multipart', 'bytes'], is_upload: true } }, async (request, reply) => {
-    const file = request.isMultipart() ? await uploadForm(engine, request) : await uploadBytes(engine, request);
+    const file = request.isMultipart()
+      ? await uploadForm(engine, request)
+      : await uploadBytes(engine, request);
     reply.code(201).header('location', `${request.url.split('?', 1)[0]}/${file.id}`);
     return toWire(file);
   });
@@ -34,9 +35,14 @@ export function addFileRoutes(app: FastifyInstance, { engine }: Backend): void {
 
 function uploadBytes(engine: Engine, request: FastifyRequest) {
   const name = validate(z.strictObject({ name: nameSchema }), parseQuery(uploadQuery, request.query)).name;
-  const media_type = safeMediaType(request.headers['content-type'] ?? '');
+  const mediaType = safeMediaType(request.headers['content-type'] ?? '');
   const source = request.body as Readable; // the parser for bytes hands the stream on
-  return engine.upload(source, { ...callerOf(request), name, media_type, max_bytes: MAX_FILE_BYTES });
+  return engine.upload(source, {
+    ...callerOf(request),
+    name,
+    media_type: mediaType,
+    max_bytes: MAX_FILE_BYTES,
+  });
 }
 
 function uploadForm(engine: Engine, request: FastifyRequest) {

@@ -1,5 +1,5 @@
 import type { Engine } from '@sheaf/engine';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
 import { DEFAULT_SPACE, paramOf } from '../call.ts';
 import type { Hub } from '../live/hub.ts';
 import { notFound } from '../problem.ts';
@@ -23,25 +23,26 @@ const BATCH_PREFIXES = ['/batches', '/batch/jobs'];
 /** Every address of the server. */
 export async function addRoutes(app: FastifyInstance, backend: Backend): Promise<void> {
   addHealthRoutes(app, backend);
-  for (const prefix of API_PREFIXES) await app.register((api) => addApi(api, backend), { prefix });
+  for (const prefix of API_PREFIXES) await app.register(addApi, { ...backend, prefix });
 }
 
-async function addApi(api: FastifyInstance, backend: Backend): Promise<void> {
+const addApi: FastifyPluginAsync<Backend> = async (api, { engine, hub }) => {
   api.addHook('onRequest', async (request) => {
     const space = paramOf(request, 'space');
     if (space !== undefined && space !== DEFAULT_SPACE) throw notFound();
   });
-  for (const prefix of BATCH_PREFIXES) {
-    await api.register(
-      async (batches) => {
-        addBatchRoutes(batches, backend);
-        addMoveRoutes(batches, backend);
-        addItemRoutes(batches, backend);
-      },
-      { prefix },
-    );
-  }
-  addCatalogueRoutes(api, backend);
-  addLiveRoutes(api, backend);
-  await api.register(async (files) => addFileRoutes(files, backend), { prefix: '/files' });
-}
+  for (const prefix of BATCH_PREFIXES) await api.register(addBatches, { engine, hub, prefix });
+  addCatalogueRoutes(api, { engine, hub });
+  addLiveRoutes(api, { engine, hub });
+  await api.register(addFiles, { engine, hub, prefix: '/files' });
+};
+
+const addBatches: FastifyPluginAsync<Backend> = async (batches, backend) => {
+  addBatchRoutes(batches, backend);
+  addMoveRoutes(batches, backend);
+  addItemRoutes(batches, backend);
+};
+
+const addFiles: FastifyPluginAsync<Backend> = async (files, backend) => {
+  addFileRoutes(files, backend);
+};

@@ -1,24 +1,16 @@
-import type { IncomingItem } from '@sheaf/engine';
 import { toWire } from '@sheaf/protocol';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { Readable } from 'node:stream';
+import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { MAX_ITEMS_JSON_BYTES } from '../body/parsers.ts';
-import { bodyOf, itemTargetOf, optionalBodyOf, paramOf, targetOf } from '../call.ts';
+import { defined, itemTargetOf, optionalBodyOf, paramOf, targetOf } from '../call.ts';
 import { decodeCursor, encodeCursor } from '../cursor.ts';
 import { sendFile } from '../download.ts';
-import { appendAll } from '../intake/append.ts';
-import { itemsOf, openForm } from '../intake/form.ts';
-import { parseItems, withContent } from '../intake/items.ts';
-import { readNdjson } from '../intake/ndjson.ts';
-import { mediaType } from '../negotiation.ts';
+import { appendBody } from '../intake/append.ts';
 import { notFound } from '../problem.ts';
 import { itemLogsQuery, listItemsQuery, noQuery, parseQuery } from '../query.ts';
-import { invalid } from '../validate.ts';
 import { logPage } from './batches.ts';
 import type { Backend } from './index.ts';
 
-const itemList = z.array(z.unknown());
 const nothing = z.strictObject({});
 
 /** The items of a batch: adding, reading, removing, retrying. */
@@ -30,7 +22,7 @@ export function addItemRoutes(app: FastifyInstance, { engine }: Backend): void {
       const target = targetOf(request);
       // Before anything of a long body is read.
       await engine.get(target);
-      const { batch, accepted, first_seq } = await appendAll(engine, target, await incoming(request));
+      const { batch, accepted, first_seq } = await appendBody(engine, target, request);
       return { accepted, first_seq, batch: toWire(batch) };
     },
   );
@@ -39,14 +31,16 @@ export function addItemRoutes(app: FastifyInstance, { engine }: Backend): void {
     const target = targetOf(request);
     const list = `items ${target.batch_id}`;
     const from = after === undefined ? 0 : decodeCursor(list, after);
-    const { data, next } = await engine.items({ ...target, ...query, after: from });
+    const { data, next } = await engine.items({ ...target, ...defined(query), after: from });
     return { data: toWire(data), next: next === null ? null : encodeCursor(list, next) };
   });
   app.get('/:batch_id/items/:seq', async (request) => {
     parseQuery(noQuery, request.query);
     return toWire(await engine.item(itemTargetOf(request)));
   });
-  app.delete('/:batch_id/items/:seq', async (request) => toWire(await engine.removeItem(itemTargetOf(request))));
+  app.delete('/:batch_id/items/:seq', async (request) =>
+    toWire(await engine.removeItem(itemTargetOf(request))),
+  );
   app.post('/:batch_id/items/:seq/retry', async (request) => {
     const { seq, ...target } = itemTargetOf(request);
     optionalBodyOf(request, nothing);
@@ -64,24 +58,14 @@ export function addItemRoutes(app: FastifyInstance, { engine }: Backend): void {
     await engine.item(target);
     return logPage(engine, { ...target, limit }, after);
   });
-  app.get('/:batch_id/items/:seq/outputs/:name', { config: { sends_bytes: true } }, async (request, reply) => {
-    const { outputs } = await engine.item(itemTargetOf(request));
-    const output = outputs.find(({ name }) => name === paramOf(request, 'name'));
-    if (output === undefined) throw notFound();
-    return sendFile(engine, { request, reply, file: output });
-  });
-}
-
-/** The items of a body, whatever its form. */
-async function incoming(request: FastifyRequest): Promise<Iterable<IncomingItem> | AsyncIterable<IncomingItem>> {
-  if (request.isMultipart()) {
-    const { fields, files } = await openForm(request);
-    const [field] = fields.keys();
-    if (field === undefined) return itemsOf(files);
-    throw invalid([{ pointer: `/${field}`, code: 'unknown_field', message: 'Here a form has files only.' }]);
-  }
-  if (mediaType(request.headers['content-type'] ?? '').type === 'application/x-ndjson') {
-    return readNdjson(request.body as Readable); // the parser of this type hands the stream on
-  }
-  return withContent(parseItems(bodyOf(request, itemList)));
+  app.get(
+    '/:batch_id/items/:seq/outputs/:name',
+    { config: { sends_bytes: true } },
+    async (request, reply) => {
+      const { outputs } = await engine.item(itemTargetOf(request));
+      const output = outputs.find(({ name }) => name === paramOf(request, 'name'));
+      if (output === undefined) throw notFound();
+      return sendFile(engine, { request, reply, file: output });
+    },
+  );
 }

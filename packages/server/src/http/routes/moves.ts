@@ -2,7 +2,7 @@ import type { Engine, Target } from '@sheaf/engine';
 import { type Batch, pauseSchema, prioritySchema, retrySchema, toWire } from '@sheaf/protocol';
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
-import { bodyOf, optionalBodyOf, targetOf } from '../call.ts';
+import { bodyOf, defined, optionalBodyOf, targetOf } from '../call.ts';
 import type { Backend } from './index.ts';
 
 const nothing = z.strictObject({});
@@ -47,10 +47,4 @@ export function addMoveRoutes(app: FastifyInstance, { engine }: Backend): void {
     const { batch, retried } = await engine.retry({ ...target, ...optionalBodyOf(request, retrySchema) });
     return { retried, batch: toWire(batch) };
   });
-}
-
-/** Without the fields that are there but undefined, which optional properties do not allow. */
-function defined<T extends object>(fields: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  const kept = Object.entries(fields).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(kept) as { [K in keyof T]: Exclude<T[K], undefined> }; // entries lose the types
 }

@@ -1,0 +1,121 @@
+import { DatabaseSync } from 'node:sqlite';
+
+type BatchRow = {
+  no: number;
+  id: string;
+  status: string;
+  epoch: number;
+  leased_width: number;
+  canary_to: number | null;
+  canary_left: number;
+  cancelled_items: number;
+  completed_items: number;
+  failed_items: number;
+  total_items: number;
+};
+type ItemRow = { seq: number; status: string | null; attempt: number };
+type RangeRow = {
+  from_seq: number;
+  to_seq: number;
+  attempt: number;
+  last_attempt: number;
+  token: string | null;
+};
+type LeaseRow = { token: string; epoch: number; width: number; left: number };
+
+/**
+ * Looks at the ranges of a SQLite store through a connection of its own, item by item and without
+ * any of the Store's queries: `checkInvariants` could share a mistake with what it checks.
+ */
+export function openCoverCheck(file: string): { problems(): string[]; close(): void } {
+  const database = new DatabaseSync(file, { readOnly: true, timeout: 5_000 });
+  const batches = database.prepare('select * from batch where hidden_at is null');
+  const of = (table: string) => database.prepare(`select * from ${table} where batch_no = ?`);
+  const [items, ranges, leases] = [of('item'), of('range'), of('lease')];
+  return {
+    problems() {
+      // The columns are those of the schema; what is wrong in them is what is looked for.
+      return (batches.all() as BatchRow[]).flatMap((batch) =>
+        checkBatch(
+          batch,
+          items.all(batch.no) as ItemRow[],
+          ranges.all(batch.no) as RangeRow[],
+          leases.all(batch.no) as LeaseRow[],
+        ).map((problem) => `${batch.id}: ${problem}`),
+      );
+    },
+    close: () => database.close(),
+  };
+}
+
+function checkBatch(batch: BatchRow, items: ItemRow[], ranges: RangeRow[], leases: LeaseRow[]): string[] {
+  const problems: string[] = [];
+  const open = items.filter(({ status }) => status === null);
+  const covers = (range: RangeRow, { seq, attempt, status }: ItemRow) =>
+    status === null && range.from_seq <= seq && seq <= range.to_seq && attempt < range.attempt;
+  const coverOf = (item: ItemRow) => ranges.filter((range) => covers(range, item));
+
+  const count = (status: string) => items.filter((item) => item.status === status).length;
+  const counted = [items.length, count('completed'), count('failed')].join();
+  const said = [batch.total_items, batch.completed_items, batch.failed_items].join();
+  if (counted !== said) problems.push(`the counters say ${said}, a recount ${counted}`);
+
+  for (const item of open) {
+    if (coverOf(item).length > 1) problems.push(`item ${item.seq} is covered ${coverOf(item).length} times`);
+  }
+  for (const range of ranges) {
+    const covered = open.filter((item) => covers(range, item)).length;
+    const name = `${range.token === null ? 'free' : 'held'} range ${range.from_seq}–${range.to_seq}`;
+    const isLoose = range.token === null && covered !== range.to_seq - range.from_seq + 1;
+    if (isLoose && batch.status !== 'cancelled') problems.push(`the ${name} covers only ${covered} items`);
+    if (range.attempt > range.last_attempt) problems.push(`the ${name} has no attempt left`);
+    if (range.token !== null && !leases.some(({ token }) => token === range.token)) {
+      problems.push(`the ${name} belongs to no lease`);
+    }
+  }
+  // What a cancel leaves behind covers items that are cancelled already; it is void by its epoch.
+  if (batch.status !== 'cancelled') {
+    const uncovered = open.filter((item) => coverOf(item).length === 0).length;
+    if (uncovered !== batch.cancelled_items) {
+      problems.push(`nothing covers ${uncovered} items, cancelled_items says ${batch.cancelled_items}`);
+    }
+    const end = batch.canary_to;
+    const inCanary =
+      end === null ? 0 : open.filter((item) => item.seq <= end && coverOf(item).length > 0).length;
+    if (inCanary !== batch.canary_left)
+      problems.push(`canary_left says ${batch.canary_left}, a recount ${inCanary}`);
+  }
+  return [...problems, ...checkLeases(batch, open, ranges, leases, covers)];
+}
+
+function checkLeases(
+  batch: BatchRow,
+  open: ItemRow[],
+  ranges: RangeRow[],
+  leases: LeaseRow[],
+  covers: (range: RangeRow, item: ItemRow) => boolean,
+): string[] {
+  const problems: string[] = [];
+  const live = leases.filter(({ epoch }) => epoch === batch.epoch);
+  for (const { token, left, width } of live) {
+    const held = ranges.filter((range) => range.token === token);
+    const covered = open.filter((item) => held.some((range) => covers(range, item))).length;
+    if (covered !== left) problems.push(`the lease ${token} says ${left} left, a recount ${covered}`);
+    if (covered === 0) problems.push(`the lease ${token} holds nothing`);
+    if (width > left) problems.push(`the lease ${token} is ${width} wide with ${left} left`);
+  }
+  const width = live.reduce((sum, lease) => sum + lease.width, 0);
+  if (width !== batch.leased_width)
+    problems.push(`leased_width says ${batch.leased_width}, the leases ${width}`);
+  const isActive = ['queued', 'running', 'paused'].includes(batch.status);
+  if (!isActive && live.length > 0) problems.push(`a ${batch.status} batch has ${live.length} live leases`);
+  if (
+    !isActive &&
+    batch.status !== 'draft' &&
+    batch.status !== 'cancelled' &&
+    batch.status !== 'awaiting_approval'
+  ) {
+    if (ranges.length > 0) problems.push(`a ${batch.status} batch has ${ranges.length} ranges`);
+  }
+  return problems;
+}

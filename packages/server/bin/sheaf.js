@@ -1,0 +1,67 @@
+#!/usr/bin/env node
+// JavaScript that any Node since 12 understands: this file has to run under whatever Node the machine
+// has, to go on under the Node that came with the package, or to say what is missing.
+// biome-ignore-start lint/style/useNodejsImportProtocol: Node 12 does not know the protocol
+import { spawn } from 'child_process';
+import { existsSync, realpathSync } from 'fs';
+import * as module from 'module';
+import { constants } from 'os';
+import { dirname, join } from 'path';
+import { fileURLToPath } from 'url';
+
+// biome-ignore-end lint/style/useNodejsImportProtocol: see above
+
+const NEEDED = 24;
+const here = dirname(realpathSync(fileURLToPath(import.meta.url)));
+
+if (Number(process.versions.node.split('.')[0]) >= NEEDED) start();
+else continueUnder(ownNode());
+
+function start() {
+  // Keeps what it takes to read the program between two commands: half of the start-up time.
+  if (module.enableCompileCache) module.enableCompileCache();
+  const built = join(here, '..', 'dist', 'cli', 'main.js');
+  import(existsSync(built) ? '../dist/cli/main.js' : '../src/cli/main.ts')
+    .then((program) => program.main(process.argv.slice(2)))
+    .then((code) => {
+      process.exitCode = code;
+      // Whatever a command left open must not keep it from ending; what was written goes out first.
+      process.stdout.write('', () => process.exit());
+    });
+}
+
+/** The Node that was installed with the package: beside it, or above it where packages are shared. */
+function ownNode() {
+  for (let folder = here; ; folder = dirname(folder)) {
+    const node = join(folder, 'node_modules', '.bin', 'node');
+    if (existsSync(node) && realpathSync(node) !== realpathSync(process.execPath)) return node;
+    if (folder === dirname(folder)) return null;
+  }
+}
+
+function continueUnder(node) {
+  if (node === null) {
+    console.error(`error: sheaf needs Node ${NEEDED} or newer; this is ${process.versions.node}`);
+    console.error(
+      `hint: install Node ${NEEDED} (https://nodejs.org), or run it with  npx -p node@${NEEDED} sheaf`,
+    );
+    process.exit(78);
+  }
+  const child = spawn(node, [fileURLToPath(import.meta.url)].concat(process.argv.slice(2)), {
+    stdio: 'inherit',
+  });
+  const hasTerminal = process.stdin.isTTY || process.stdout.isTTY || process.stderr.isTTY;
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+    process.on(signal, () => {
+      // ^C on a terminal reaches the child by itself; twice would mean "at once".
+      if (signal !== 'SIGINT' || !hasTerminal) child.kill(signal);
+    });
+  }
+  child.on('error', (error) => {
+    console.error(`error: cannot start ${node} (${error.message})`);
+    process.exit(78);
+  });
+  child.on('exit', (code, signal) => {
+    process.exit(code === null ? 128 + (constants.signals[signal] || 0) : code);
+  });
+}

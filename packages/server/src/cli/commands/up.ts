@@ -1,0 +1,173 @@
+import { existsSync } from 'node:fs';
+import { statfs } from 'node:fs/promises';
+import { errorCode, SheafError } from '@sheaf/protocol';
+import { loadConfig, type Settings } from '../../config.ts';
+import type { Call } from '../command.ts';
+import { shown, taken } from '../connect.ts';
+import { answer, type Context, configInput, note, say } from '../context.ts';
+import { failure } from '../failure.ts';
+import { type Host, startHost } from '../host.ts';
+import { listenForEnd } from '../interrupt.ts';
+import { readAnnouncement } from '../place.ts';
+import { loadProcessors } from '../processor-file.ts';
+import { clean } from '../view/clean.ts';
+import { plural } from '../view/format.ts';
+import { measureFsync, nearestFolder } from './doctor.ts';
+
+type Flags = {
+  port?: string;
+  concurrency?: string;
+  retentionDays?: string;
+  recovery?: string;
+  logLevel?: string;
+  allowedHost?: string[];
+  processor?: string[];
+};
+
+/** Longest wait for running items when the server is asked to end. */
+const DRAIN_MS = 30_000;
+
+/** `sheaf up`: the server with its workers, until it is told to end. */
+export async function up({ context, globals, options }: Call<Flags>): Promise<number> {
+  if (context.server !== null)
+    throw failure(
+      'usage',
+      'up starts a server here; --server names one elsewhere',
+      'unset SHEAF_SERVER, or leave --server out',
+    );
+  const settings = settingsOf(globals, options);
+  const processors = (await Promise.all((options.processor ?? []).map(loadProcessors))).flat();
+  const isNew = !existsSync(context.data_dir);
+  const host = await open(context, settings, processors);
+  process.on('SIGHUP', () => undefined); // a terminal that closes does not end the server
+  await sayHello(context, host, settings, isNew);
+  await sayRecovery(context, host);
+  return await untilEnd(context, host);
+}
+
+function settingsOf(globals: Call['globals'], flags: Flags): Settings {
+  const input = configInput(globals, process.env);
+  return loadConfig({
+    ...input,
+    flags: {
+      ...input.flags,
+      ...(flags.port !== undefined && { port: flags.port }),
+      ...(flags.concurrency !== undefined && { concurrency: flags.concurrency }),
+      ...(flags.retentionDays !== undefined && { retention_days: flags.retentionDays }),
+      ...(flags.recovery !== undefined && { recovery: flags.recovery }),
+      ...(flags.logLevel !== undefined && { log_level: flags.logLevel }),
+      ...(flags.allowedHost !== undefined && { allowed_hosts: flags.allowedHost }),
+    },
+  });
+}
+
+async function open(
+  context: Context,
+  settings: Settings,
+  processors: Awaited<ReturnType<typeof loadProcessors>>,
+): Promise<Host> {
+  try {
+    return await startHost({
+      ...settings,
+      data_dir: context.data_dir,
+      work: true,
+      processors,
+      drain_ms: DRAIN_MS,
+    });
+  } catch (error) {
+    if (errorCode(error) === 'already_running')
+      throw taken(context.data_dir, readAnnouncement(context.data_dir), error);
+    throw portFailure(error, settings);
+  }
+}
+
+function portFailure(error: unknown, { port, host }: Settings): unknown {
+  if (!(error instanceof Error) || !('code' in error)) return error;
+  const reasons: Record<string, string> = {
+    EADDRINUSE: 'another program has it',
+    EACCES: 'this user may not listen there',
+    EADDRNOTAVAIL: 'this machine has no such address',
+  };
+  const reason = reasons[String(error.code)];
+  if (reason === undefined) return error;
+  return new SheafError(
+    'bad_config',
+    `cannot listen on ${host}:${port} (${reason})`,
+    { hint: `sheaf up --port ${port + 1}, or --port 0 for any that is free` },
+    error,
+  );
+}
+
+async function sayHello(
+  context: Context,
+  { url, engine }: Host,
+  settings: Settings,
+  isNew: boolean,
+): Promise<void> {
+  const about = await engine.about();
+  const { bavail, blocks } = await statfs(nearestFolder(context.data_dir));
+  const free = blocks === 0 ? 100 : Math.round((bavail / blocks) * 100);
+  const { median } = measureFsync(context.data_dir);
+  const tick = context.terminal.paint('green', '✓');
+  const database = Object.entries(about)
+    .map(([key, value]) => `${key} ${value}`)
+    .join(', ');
+  answer(context, { url, pid: process.pid, data_dir: context.data_dir, recovery: engine.recovery });
+  say(
+    context,
+    ` ${tick} Node ${process.versions.node} · ${database} · disk ${free} % free · fsync ${median.toFixed(1)} ms`,
+  );
+  say(
+    context,
+    ` ${tick} Data in ${shown(context.data_dir)}${isNew ? ' (new)' : ''}   ${tick} ${settings.concurrency} at once   ${tick} ${plural(engine.processors().length, 'processor')}, ${plural(engine.templates().length, 'template')}`,
+  );
+  say(context, ` Listens   ${context.terminal.paint('bold', url)}`);
+  say(context, ' Try       sheaf demo       12 sample photographs, a few seconds');
+  say(context, ' Or        sheaf run thumbnails ./my-photos');
+  say(context, ' ^C stops safely: running items finish or go back in line.');
+}
+
+/** What the last end of the server left, in plain words. */
+async function sayRecovery(context: Context, { engine }: Host): Promise<void> {
+  const { leases, recovered, interrupted, poisoned } = engine.recovery;
+  if (recovered.length > 0) {
+    say(
+      context,
+      ` ↻ The last server ended in the middle of its work: ${plural(recovered.length, 'batch goes', 'batches go')} on where it was.`,
+    );
+  } else if (leases > 0)
+    say(context, ' ↻ The last server ended in the middle of its work; what it held is free again.');
+  for (const id of interrupted) {
+    const { name } = await engine.get({ batch_id: id });
+    say(context, ` ‖ "${clean(name)}" waits for your review: sheaf recover   (${id})`);
+  }
+  if (poisoned > 0)
+    say(
+      context,
+      ` ✗ ${plural(poisoned, 'item')} ended the server too often and will not run again: sheaf list --status partially_completed,failed`,
+    );
+}
+
+async function untilEnd(context: Context, host: Host): Promise<number> {
+  const interrupts = listenForEnd({
+    onSecond: () => void host.close({ drain_ms: 0 }),
+  });
+  const asked = new Promise<null>((resolve) => {
+    interrupts.first.addEventListener('abort', () => resolve(null));
+  });
+  try {
+    await Promise.race([asked, host.engine.failed]);
+  } catch (error) {
+    // The disk does not keep what is written: an orderly end would need it.
+    await host.close({ drain_ms: 0 }).catch(() => undefined);
+    throw error;
+  }
+  note(
+    context,
+    `Stopping: running items finish (at most ${DRAIN_MS / 1000} s) or go back in line. ^C again stops at once.`,
+  );
+  await host.close({ drain_ms: DRAIN_MS });
+  interrupts.stop();
+  note(context, 'Stopped. Nothing is lost: sheaf up goes on.');
+  return 0;
+}

@@ -1,0 +1,50 @@
+import { batchLabel } from '@sheaf/client';
+import { type Batch, type Cause, isFinal, type Wire } from '@sheaf/protocol';
+import { shown } from './connect.ts';
+import { type Context, say } from './context.ts';
+import type { Downloaded } from './download.ts';
+import { causeLines, endText, retryCommand } from './view/batch-lines.ts';
+import { bytes, plural } from './view/format.ts';
+import type { WorkView } from './view/work-view.ts';
+
+export type Ending = {
+  batch: Wire<Batch>;
+  causes: Wire<Cause>[];
+  downloaded: Downloaded | null;
+  /** How to name the batch in the next command. */
+  reference: string;
+};
+
+/** Says how a batch ended, what failed and what helps. A log has the end already: it gets what is next. */
+export function sayEnding(context: Context, ending: Ending, view: Pick<WorkView, 'log'>): void {
+  const next = nextSteps(ending);
+  if (context.progress !== 'live') {
+    for (const step of next) view.log(`next ${step}`);
+    return;
+  }
+  const { batch, causes, downloaded } = ending;
+  const { paint } = context.terminal;
+  const { icon, tone } = batchLabel(batch);
+  say(context, `${paint(tone, icon)} ${paint('bold', endText(batch, downloaded?.durations))}`);
+  for (const line of causeLines(causes, paint)) say(context, `  ${line}`);
+  if (downloaded !== null && downloaded.files > 0) {
+    say(context, `  Outputs  ${shown(downloaded.dir)}  (${outputsText(downloaded)})`);
+  }
+  for (const step of next) say(context, `  Next     ${step}`);
+}
+
+/** `1,201 files, 212 MB`, and how many of them were there before. */
+export function outputsText({ files, bytes: size, kept }: Downloaded): string {
+  const before = kept > 0 ? `, ${kept === files ? 'all' : kept} there before` : '';
+  return `${plural(files, 'file')}, ${bytes(size)}${before}`;
+}
+
+/** The commands that make sense now. */
+function nextSteps({ batch, causes, reference, downloaded }: Ending): string[] {
+  if (batch.status === 'awaiting_approval') return [`somebody has to approve it`];
+  if (batch.status === 'paused') return [`sheaf resume ${reference}`, `sheaf items ${reference} --failed`];
+  if (!isFinal(batch.status)) return [`sheaf status ${reference} -w`];
+  const steps = causes.slice(0, 3).map((cause) => retryCommand(reference, cause, causes));
+  const hasResults = downloaded?.files === 0 && batch.completed_items > 0;
+  return hasResults ? [...steps, `sheaf items ${reference} --jsonl   (the results)`] : steps;
+}

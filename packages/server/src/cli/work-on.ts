@@ -1,0 +1,56 @@
+import { type Batch, isFinal, type Wire } from '@sheaf/protocol';
+import type { Connection } from './connect.ts';
+import { answer, type Context, note } from './context.ts';
+import { exitCodeAfter, follow } from './follow.ts';
+import { sayEnding } from './summary.ts';
+import { openWorkView } from './view/work-view.ts';
+
+/** Flags of the commands that send batches to work (`start`, `resume`, `retry`). */
+export type WatchFlags = { watch?: boolean; processor?: string[] };
+
+/** Watches the batches to their end, one after the other, or says who goes on with them. */
+export async function goOn(
+  context: Context,
+  connection: Connection,
+  batches: readonly Wire<Batch>[],
+  flags: { watch?: boolean },
+): Promise<number> {
+  const isWatched = flags.watch ?? (connection.own !== null || context.progress === 'live');
+  if (!isWatched) {
+    if (!connection.isWorking)
+      note(context, 'Nothing works on it now: sheaf up, or sheaf resume without --no-watch');
+    answer(context, { data: batches });
+    return 0;
+  }
+  const codes: number[] = [];
+  const ended: Wire<Batch>[] = [];
+  for (const batch of batches) {
+    const view = openWorkView(context, { footer: footerFor(connection) });
+    const followed = await follow(connection, batch.id, { view, until_still: true }).finally(() =>
+      view.close(),
+    );
+    codes.push(exitCodeAfter(followed));
+    const { snapshot, ended_by } = followed;
+    if (ended_by !== null) {
+      note(
+        context,
+        connection.own === null
+          ? 'Stopped watching; the batch goes on.'
+          : 'Stopped; the batch is kept. Go on: sheaf resume, or sheaf up',
+      );
+      return exitCodeAfter(followed);
+    }
+    if (snapshot === null) continue;
+    ended.push(snapshot.batch);
+    const reference = batches.length === 1 && isFinal(snapshot.batch.status) ? '@last' : batch.id;
+    sayEnding(context, { batch: snapshot.batch, causes: snapshot.causes, downloaded: null, reference }, view);
+  }
+  answer(context, { data: ended });
+  return Math.max(0, ...codes);
+}
+
+function footerFor({ own }: Connection): string {
+  return own === null
+    ? '^C stops watching; the batch goes on.'
+    : '^C finishes what runs and stops; the batch is kept.';
+}

@@ -1,0 +1,3 @@
+export { main } from './cli/main.ts';
+export { type ConfigInput, loadConfig, type Settings } from './config.ts';
+export { createServer, type ServerOptions } from './http/server.ts';
