@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { type Failure, type Json, makeId } from '@sheaf/protocol';
 import mime from 'mime';
 import type { Chance, Clock } from '../ports/clock.ts';
@@ -63,7 +62,7 @@ export async function runAttempt(tools: Tools, context: AttemptContext, item: Le
       config: context.config,
       item: workItem(context.batch, item, input?.path ?? null),
       timeout_ms: context.batch.policies.item_timeout_ms,
-      work_dir: join(context.work_dir, `${item.seq}-${item.attempt}`),
+      work_dir: `${context.work_dir}/${item.seq}-${item.attempt}`,
     },
     { signal: context.signal, onNews: context.onNews },
   );

@@ -76,7 +76,10 @@ export function createControl(options: {
   }
 
   async function resume(target: Target): Promise<Batch> {
-    return offered(await store.resume(act(target)));
+    const batch = await offered(await store.resume(act(target)));
+    // A turn whose items still finish goes on with its slots.
+    await worker?.refresh();
+    return batch;
   }
 
   return {

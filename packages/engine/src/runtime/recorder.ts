@@ -14,8 +14,6 @@ export const MAX_OUTCOMES = 500;
 export type Recorder = {
   /** Answers after the commit. Rejects only with a storage problem; nothing was recorded then. */
   record(request: RecordRequest): Promise<RecordAnswer>;
-  /** Resolves when all that was asked for up to now has been answered. */
-  flush(): Promise<void>;
 };
 
 type Waiting = { request: RecordRequest; resolve(answer: RecordAnswer): void; reject(error: unknown): void };
@@ -28,9 +26,10 @@ export function createRecorder(options: {
 }): Recorder {
   const { store, clock } = options;
   let waiting: Waiting[] = [];
-  let committing: Promise<void> | null = null;
+  let isCommitting = false;
 
   async function commitAll(): Promise<void> {
+    isCommitting = true;
     while (waiting.length > 0) {
       const group = takeGroup();
       try {
@@ -44,7 +43,7 @@ export function createRecorder(options: {
         for (const { reject } of group) reject(error);
       }
     }
-    committing = null;
+    isCommitting = false;
   }
 
   function takeGroup(): Waiting[] {
@@ -103,11 +102,8 @@ export function createRecorder(options: {
     record(request) {
       const { promise, resolve, reject } = Promise.withResolvers<RecordAnswer>();
       waiting.push({ request, resolve, reject });
-      committing ??= commitAll();
+      if (!isCommitting) void commitAll();
       return promise;
-    },
-    async flush() {
-      while (committing !== null) await committing;
     },
   };
 }

@@ -1,7 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fingerprint, isActive } from '@sheaf/protocol';
-import { afterFailure } from '../domain/retry.ts';
+import { isActive } from '@sheaf/protocol';
 import type { Chance, Clock } from '../ports/clock.ts';
 import type { Files } from '../ports/files.ts';
 import type {
@@ -16,6 +15,7 @@ import type {
 import type { Processor } from '../ports/processor.ts';
 import type { RunNews, Runner } from '../ports/runner.ts';
 import { type Ended, runAttempt } from './attempt.ts';
+import { toOutcomes } from './outcome.ts';
 import { MAX_OUTCOMES, type Recorder } from './recorder.ts';
 import type { Slots } from './slots.ts';
 
@@ -56,7 +56,12 @@ export type RunningTurn = {
   readonly confirmed_at: number;
   /** The answer of a renewal asked for at `asked`. */
   renewed(answer: RenewAnswer, asked: number): void;
-  /** Starts nothing more; what runs is finished and recorded, the rest goes back unburned. */
+  /**
+   * Starts nothing until a renewal says that the batch is active again. Resolves when all that has
+   * ended up to now is recorded.
+   */
+  hold(): Promise<void>;
+  /** Starts nothing ever more; what runs is finished and recorded, the rest goes back unburned. */
   stop(): void;
   /** Also aborts what runs. */
   abort(): void;
@@ -99,7 +104,8 @@ export function startTurn(
   let concurrency = batch.concurrency;
   let confirmedAt = options.asked;
   let phase: 'working' | 'stopping' | 'lost' | 'over' = 'working';
-  let isRecording = false;
+  let isBatchActive = true;
+  let recording: Promise<void> | null = null;
   let isPlanned = false;
   // The last record asked for more and got nothing: all that is ready is in somebody's hands.
   let isDry = false;
@@ -107,6 +113,7 @@ export function startTurn(
   let usedFolder = false;
 
   const unstarted = () => queue.length - next;
+  const isWorking = () => phase === 'working' && isBatchActive;
   const pace = () => {
     const seconds = (performance.now() - startedAt) / 1000;
     return finished === 0 ? options.pace : finished / Math.max(seconds, 0.001);
@@ -116,7 +123,7 @@ export function startTurn(
     const mayStart = performance.now() - confirmedAt < START_RIGHT_MS;
     // Bounded: a turn with too much to record waits, however fast its items are.
     const isReady = () => next < queue.length && running.size < width && ended.length < 2 * MAX_OUTCOMES;
-    while (mayStart && phase === 'working' && isReady()) {
+    while (mayStart && isWorking() && isReady()) {
       const item = queue[next++];
       if (item !== undefined) start(item);
     }
@@ -162,39 +169,47 @@ export function startTurn(
 
   /** At the end of the tick, so that what ended together is recorded together. */
   function planFlush(): void {
-    if (isPlanned || isRecording) return;
+    if (isPlanned || recording !== null) return;
     isPlanned = true;
     setImmediate(() => {
       isPlanned = false;
-      void flush();
+      flush();
     });
   }
 
-  async function flush(): Promise<void> {
-    if (isRecording || phase === 'over') return;
-    const more = phase === 'working' ? wanted() : 0;
+  /** Records what has ended, and asks for more; one request at a time. */
+  function flush(): void {
+    if (recording !== null || phase === 'over') return;
+    const more = wanted();
+    if (ended.length === 0 && more === 0) {
+      finishIfIdle();
+      return;
+    }
+    recording = record(more).finally(() => {
+      recording = null;
+      pump();
+      finishIfIdle();
+    });
+  }
+
+  async function record(more: number): Promise<void> {
     const list = ended.slice(0, MAX_OUTCOMES);
-    if (list.length === 0 && (more === 0 || phase !== 'working')) return finishIfIdle();
     ended = ended.slice(MAX_OUTCOMES);
-    isRecording = true;
     const asked = performance.now();
-    const outcomes = toOutcomes(list);
+    const { backoff } = batch.policies;
+    const outcomes = toOutcomes(list, { backoff, jitter: tools.chance.random(), now: tools.clock.now() });
     try {
       const answer = await tools.recorder.record({ token, outcomes, more, width: takeSlots() });
-      isRecording = false;
       recorded(answer, outcomes, { more, asked });
     } catch {
       // The disk is full or gone: nothing of this was kept, the items will run again.
-      isRecording = false;
       lose();
     }
-    pump();
-    finishIfIdle();
   }
 
   /** Items to lease now: enough for the slots, and for fast work a tenth of a second beside them. */
   function wanted(): number {
-    if (isDry || lease.alone || mustEnd()) return 0;
+    if (!isWorking() || isDry || lease.alone || mustEnd()) return 0;
     const spare = Math.min(MAX_CHUNK, Math.floor(pace() * PREFETCH_SECONDS));
     const idle = Math.max(0, aim() - running.size);
     const lacking = spare + idle - unstarted();
@@ -212,9 +227,10 @@ export function startTurn(
 
   /** What the lease should be as wide as from here on: never less than the handlers that run. */
   function takeSlots(): number {
-    if (phase !== 'working' || lease.alone || mustEnd()) return running.size;
-    heldSlots += tools.slots.take(aim() - heldSlots);
-    return Math.max(running.size, Math.min(aim(), heldSlots));
+    if (!isWorking()) return running.size;
+    if (!lease.alone && !mustEnd()) heldSlots += tools.slots.take(aim() - heldSlots);
+    const useful = running.size + unstarted() + (mustEnd() ? 0 : wanted());
+    return Math.max(running.size, Math.min(aim(), heldSlots, useful));
   }
 
   function recorded(
@@ -235,7 +251,7 @@ export function startTurn(
     }
     isDry = more > 0 && answer.items.length === 0;
     setWidth(answer.width);
-    if (!isActive(answer.batch.status)) stop();
+    isBatchActive = isActive(answer.batch.status);
     tools.onPulse(answer.batch, outcomes);
   }
 
@@ -261,9 +277,9 @@ export function startTurn(
   }
 
   function finishIfIdle(): void {
-    if (phase === 'over' || running.size > 0 || isRecording || ended.length > 0) return;
-    if (phase === 'working' && unstarted() > 0) return;
-    const goesOn = phase === 'working' && !isDry;
+    if (phase === 'over' || running.size > 0 || recording !== null || ended.length > 0) return;
+    if (isWorking() && unstarted() > 0) return;
+    const goesOn = isWorking() && !isDry;
     const isHeld = phase === 'lost' || unstarted() > 0;
     phase = 'over';
     tools.slots.giveBack(heldSlots);
@@ -275,43 +291,6 @@ export function startTurn(
     if (usedFolder) await rm(workDir, { recursive: true, force: true }).catch(() => undefined);
   }
 
-  function toOutcomes(list: readonly Ended[]): Outcome[] {
-    // One draw and one moment a record: neighbours that failed together share a range.
-    const jitter = tools.chance.random();
-    const now = tools.clock.now();
-    return list.map((attempt) => toOutcome(attempt, jitter, now));
-  }
-
-  function toOutcome({ item, failure, ...attempt }: Ended, jitter: number, now: number): Outcome {
-    const common = {
-      ...attempt,
-      seq: item.seq,
-      attempt: item.attempt,
-      config_no: item.config_no,
-      bytes: item.file?.bytes ?? 0,
-    };
-    if (failure === null) return { ...common, status: 'completed', error: null, cause: null, retry: null };
-    const { error, retry_after_ms } = failure;
-    const { attempt: tries, last_attempt, priority } = item;
-    const { backoff } = batch.policies;
-    const verdict = afterFailure({
-      failure: error,
-      attempt: tries,
-      last_attempt,
-      backoff,
-      retry_after_ms,
-      jitter,
-      now,
-    });
-    return {
-      ...common,
-      status: verdict.status,
-      error,
-      cause: fingerprint(error),
-      retry: verdict.status === 'retry' ? { ready_at: verdict.ready_at, last_attempt, priority } : null,
-    };
-  }
-
   const turn: RunningTurn = {
     token,
     batch_id: batch.id,
@@ -321,13 +300,24 @@ export function startTurn(
     },
     renewed(answer, asked) {
       if (phase === 'lost' || phase === 'over') return;
-      if (!answer.held) return lose();
+      if (!answer.held) {
+        lose();
+        return;
+      }
       confirmedAt = Math.max(confirmedAt, asked);
       concurrency = answer.concurrency;
-      if (answer.status !== null && !isActive(answer.status)) stop();
+      isBatchActive = answer.status !== null && isActive(answer.status);
       // Slots may have come free, or the concurrency was raised: a dry turn may ask again.
       isDry = false;
       pump();
+    },
+    async hold() {
+      isBatchActive = false;
+      planFlush();
+      while (recording !== null || (ended.length > 0 && phase !== 'over')) {
+        flush();
+        await recording;
+      }
     },
     stop,
     abort() {

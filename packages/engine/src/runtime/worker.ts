@@ -40,7 +40,7 @@ export function startWorker(options: {
   onError: (error: unknown) => void;
 }): Worker {
   const { store, dispatch, clock, boot } = options;
-  const { slots, recorder } = options.tools;
+  const { slots } = options.tools;
   const turns = new Set<RunningTurn>();
   const closing = new AbortController();
   const paces = new Map<string, number>();
@@ -72,9 +72,15 @@ export function startWorker(options: {
   }
 
   async function serve(turn: Turn): Promise<void> {
-    const first = await work(turn, { idle: false });
-    const end = first.refused === 'needs_idle' && quiet === null ? await workAlone(turn) : first;
-    const { again } = await dispatch.handBack(turn);
+    let end: WorkEnd = { goesOn: false, next_ready_at: null, refused: null };
+    let again = false;
+    try {
+      end = await work(turn, { idle: false });
+      if (end.refused === 'needs_idle' && quiet === null) end = await workAlone(turn);
+    } finally {
+      // Also after a failure: a turn that stays in hand would never be offered again.
+      ({ again } = await dispatch.handBack(turn));
+    }
     await options.onTurnEnd(turn, { goesOn: end.goesOn || again, next_ready_at: end.next_ready_at });
   }
 
@@ -168,8 +174,7 @@ export function startWorker(options: {
   return {
     running: (batchId) => of(batchId).flatMap((turn) => [...turn.running.values()]),
     async hold(batchId) {
-      for (const turn of of(batchId)) turn.stop();
-      await recorder.flush();
+      await Promise.all(of(batchId).map((turn) => turn.hold()));
     },
     abort(batchId) {
       for (const turn of of(batchId)) turn.abort();

@@ -13,11 +13,13 @@ export type Ending = {
   downloaded: Downloaded | null;
   /** How to name the batch in the next command. */
   reference: string;
+  /** Whether to say what can be done next. @default true */
+  has_next?: boolean;
 };
 
 /** Says how a batch ended, what failed and what helps. A log has the end already: it gets what is next. */
 export function sayEnding(context: Context, ending: Ending, view: Pick<WorkView, 'log'>): void {
-  const next = nextSteps(ending);
+  const next = ending.has_next === false ? [] : nextSteps(ending);
   if (context.progress !== 'live') {
     for (const step of next) view.log(`next ${step}`);
     return;

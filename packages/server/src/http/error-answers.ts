@@ -1,3 +1,4 @@
+import { Socket } from 'node:net';
 import { ERRORS } from '@sheaf/protocol';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { codeOf, problemOf } from './problem.ts';
@@ -11,10 +12,10 @@ export function answerErrors(app: FastifyInstance): void {
   app.setErrorHandler(answerError);
   app.setNotFoundHandler((request, reply) => answerError({ code: 'not_found' }, request, reply));
   app.addHook('onResponse', async (request) => {
-    if (request.raw.complete) return;
+    const { socket, complete } = request.raw;
+    if (complete || !(socket instanceof Socket)) return;
     // The rest of a refused body is read and forgotten, so that the answer is not lost to a reset; but
     // nobody has to take gigabytes for it.
-    const { socket } = request.raw;
     const timer = setTimeout(() => socket.destroy(), LINGER_MS).unref();
     request.raw.once('close', () => clearTimeout(timer)).resume();
   });

@@ -28,7 +28,11 @@ describe('bodies that are not JSON', () => {
 
   it('without any body: malformed_json', async () => {
     expectProblem(await world.call('POST', '/api/batches'), 400, 'malformed_json');
-    expectProblem(await world.call('PATCH', `/api/batches/${NOBODY}`, { body: '', headers: JSON_TYPE }), 400, 'malformed_json');
+    expectProblem(
+      await world.call('PATCH', `/api/batches/${NOBODY}`, { body: '', headers: JSON_TYPE }),
+      400,
+      'malformed_json',
+    );
   });
 
   it('in bytes that are not UTF-8: malformed_json', async () => {
@@ -45,24 +49,40 @@ describe('types of bodies and answers', () => {
     ['another charset', { 'content-type': 'application/json; charset=utf-16' }],
     ['a compressed body', { 'content-type': 'application/json', 'content-encoding': 'gzip' }],
   ])('%s: unsupported_media_type', async (_, headers) => {
-    expectProblem(await post('{"processor":"probe"}', headers as Record<string, string>), 415, 'unsupported_media_type');
+    expectProblem(
+      await post('{"processor":"probe"}', headers as Record<string, string>),
+      415,
+      'unsupported_media_type',
+    );
   });
 
   it('takes JSON whatever the letters of its type', async () => {
-    expect((await post('{"processor":"probe"}', { 'content-type': 'Application/JSON; Charset="UTF-8"' })).status).toBe(201);
+    expect(
+      (await post('{"processor":"probe"}', { 'content-type': 'Application/JSON; Charset="UTF-8"' })).status,
+    ).toBe(201);
   });
 
-  it.each(['text/html', 'application/xml, text/*', 'application/json;q=0', '*/*;q=0.0'])('Accept: %s: not_acceptable', async (accept) => {
-    expectProblem(await world.call('GET', '/api/batches', { headers: { accept } }), 406, 'not_acceptable');
-  });
+  it.each(['text/html', 'application/xml, text/*', 'application/json;q=0', '*/*;q=0.0'])(
+    'Accept: %s: not_acceptable',
+    async (accept) => {
+      expectProblem(await world.call('GET', '/api/batches', { headers: { accept } }), 406, 'not_acceptable');
+    },
+  );
 
-  it.each(['*/*', 'application/*', 'text/html, application/json;q=0.1', ''])('Accept: %s is fine', async (accept) => {
-    expect((await world.call('GET', '/api/batches', { headers: { accept } })).status).toBe(200);
-  });
+  it.each(['*/*', 'application/*', 'text/html, application/json;q=0.1', ''])(
+    'Accept: %s is fine',
+    async (accept) => {
+      expect((await world.call('GET', '/api/batches', { headers: { accept } })).status).toBe(200);
+    },
+  );
 
   it('a JSON body over 1 MiB where no items come: too_large', async () => {
     const body = JSON.stringify({ name: 'x'.repeat(1_048_577) });
-    expectProblem(await world.call('PATCH', `/api/batches/${NOBODY}`, { body, headers: JSON_TYPE }), 413, 'too_large');
+    expectProblem(
+      await world.call('PATCH', `/api/batches/${NOBODY}`, { body, headers: JSON_TYPE }),
+      413,
+      'too_large',
+    );
   });
 });
 
@@ -76,7 +96,12 @@ describe('wrong fields', () => {
     ['a negative number', { max_attempts: -1 }, '/max_attempts', 'out_of_range'],
     ['a text for yes', { start: 'true' }, '/start', 'wrong_type'],
     ['null for a text', { name: null }, '/name', 'wrong_type'],
-    ['a field within a policy', { backoff: { base_ms: 1, max_ms: 2, jitter: 3 } }, '/backoff/jitter', 'unknown_field'],
+    [
+      'a field within a policy',
+      { backoff: { base_ms: 1, max_ms: 2, jitter: 3 } },
+      '/backoff/jitter',
+      'unknown_field',
+    ],
     ['a field of an item', { items: [{}, { size: 1 }] }, '/items/1/size', 'unknown_field'],
     ['an item that is no object', { items: [{}, 'a.png'] }, '/items/1', 'wrong_type'],
     ['items that are no list', { items: { 0: {} } }, '/items', 'wrong_type'],
@@ -89,10 +114,17 @@ describe('wrong fields', () => {
     expect(problem.error_count).toBe(1);
   });
 
-  it.each(['9007199254740993', '1e999', '-1e999'])('the number %s: invalid, even where anything goes', async (number) => {
-    const problem = expectProblem(await post(`{"processor":"probe","metadata":{"id":${number}}}`), 422, 'invalid');
-    expect(problem.errors[0].pointer).toBe('/metadata/id');
-  });
+  it.each(['9007199254740993', '1e999', '-1e999'])(
+    'the number %s: invalid, even where anything goes',
+    async (number) => {
+      const problem = expectProblem(
+        await post(`{"processor":"probe","metadata":{"id":${number}}}`),
+        422,
+        'invalid',
+      );
+      expect(problem.errors[0].pointer).toBe('/metadata/id');
+    },
+  );
 
   it('suggests the field that was meant', async () => {
     const { json } = await create({ procesor: 'probe' });
@@ -109,12 +141,19 @@ describe('wrong fields', () => {
   it('an input that its processor does not take: invalid, with the number of the item', async () => {
     const items = [{ input: { n: 1 } }, { input: { n: '2' } }, { input: {} }];
     const problem = expectProblem(await create({ processor: 'strict', items }), 422, 'invalid');
-    expect(problem.errors.map(({ pointer }: { pointer: string }) => pointer)).toEqual(['/items/1/input/n', '/items/2/input/n']);
+    expect(problem.errors.map(({ pointer }: { pointer: string }) => pointer)).toEqual([
+      '/items/1/input/n',
+      '/items/2/input/n',
+    ]);
     expect((await world.call('GET', '/api/batches?processor=strict')).json.total).toBe(0);
   });
 
   it('a config that its processor does not take: invalid, with a pointer', async () => {
-    const problem = expectProblem(await create({ processor: 'strict', config: { level: 9 } }), 422, 'invalid');
+    const problem = expectProblem(
+      await create({ processor: 'strict', config: { level: 9 } }),
+      422,
+      'invalid',
+    );
     expect(problem.errors[0].pointer).toBe('/config/level');
   });
 
@@ -126,8 +165,16 @@ describe('wrong fields', () => {
   });
 
   it('a file that is not there: not_found', async () => {
-    expectProblem(await create({ processor: 'probe', items: [{ file_id: NOBODY.replace('bat', 'fil') }] }), 404, 'not_found');
-    expectProblem(await create({ processor: 'probe', items: [{ file_id: '../../etc/passwd' }] }), 404, 'not_found');
+    expectProblem(
+      await create({ processor: 'probe', items: [{ file_id: NOBODY.replace('bat', 'fil') }] }),
+      404,
+      'not_found',
+    );
+    expectProblem(
+      await create({ processor: 'probe', items: [{ file_id: '../../etc/passwd' }] }),
+      404,
+      'not_found',
+    );
   });
 });
 
@@ -165,7 +212,18 @@ describe('names', () => {
     expectProblem(await create({ processor: 'probe', items: [{ name }] }), 422, 'invalid_name');
   });
 
-  it.each(['.', '..', '../../etc/passwd', 'C:\\x', 'CON', 'a\u202egnp.exe', '<b>"\'', '🏳️‍🌈', '-rf', '; $(id)'])('%s is data, and comes back as it was sent', async (name) => {
+  it.each([
+    '.',
+    '..',
+    '../../etc/passwd',
+    'C:\\x',
+    'CON',
+    'a\u202egnp.exe',
+    '<b>"\'',
+    '🏳️‍🌈',
+    '-rf',
+    '; $(id)',
+  ])('%s is data, and comes back as it was sent', async (name) => {
     const { status, json } = await create({ processor: 'probe', name, start: false, items: [{ name }] });
     expect([status, json.name]).toEqual([201, name]);
     const { json: item } = await world.call('GET', `/api/batches/${json.id}/items/1`);
@@ -211,10 +269,16 @@ describe('query parameters', () => {
     expect(problem.errors[0].pointer).toMatch(/^\//);
   });
 
-  it.each(['%_\\', "' or 1=1 --", '.*+?(a|b)', '"', '[]{}'])('the search %s is a text like any other', async (text) => {
-    const { status, json } = await world.call('GET', `/api/batches?search=${encodeURIComponent(text)}&processor=writer`);
-    expect([status, json.total]).toEqual([200, 0]);
-  });
+  it.each(['%_\\', "' or 1=1 --", '.*+?(a|b)', '"', '[]{}'])(
+    'the search %s is a text like any other',
+    async (text) => {
+      const { status, json } = await world.call(
+        'GET',
+        `/api/batches?search=${encodeURIComponent(text)}&processor=writer`,
+      );
+      expect([status, json.total]).toEqual([200, 0]);
+    },
+  );
 
   it('refuses them on addresses that have none', async () => {
     expectProblem(await world.call('GET', '/api/processors?limit=5'), 422, 'invalid_query');
@@ -245,23 +309,62 @@ it('never repeats more than a little of what was sent, and no part of a stack', 
 });
 
 it('answers nothing a client may send with a 5xx', async () => {
-  const words = fc.constantFrom('name', 'processor', 'items', 'config', 'priority', 'labels', 'probe', 'data', '', '__proto__', 'constructor', 'bat_');
+  const words = fc.constantFrom(
+    'name',
+    'processor',
+    'items',
+    'config',
+    'priority',
+    'labels',
+    'probe',
+    'data',
+    '',
+    '__proto__',
+    'constructor',
+    'bat_',
+  );
   const value = fc.letrec((tie) => ({
-    any: fc.oneof({ maxDepth: 4 }, fc.jsonValue(), words, fc.double(), fc.array(tie('any')), fc.dictionary(words, tie('any'))),
+    any: fc.oneof(
+      { maxDepth: 4 },
+      fc.jsonValue(),
+      words,
+      fc.double(),
+      fc.array(tie('any')),
+      fc.dictionary(words, tie('any')),
+    ),
   })).any;
-  const urls = fc.constantFrom('/api/batches', `/api/batches/${NOBODY}`, `/api/batches/${NOBODY}/items`, '/api/batches/merge', '/api/batches/cleanup', `/api/batches/${NOBODY}/retry`, '/api/files');
+  const urls = fc.constantFrom(
+    '/api/batches',
+    `/api/batches/${NOBODY}`,
+    `/api/batches/${NOBODY}/items`,
+    '/api/batches/merge',
+    '/api/batches/cleanup',
+    `/api/batches/${NOBODY}/retry`,
+    '/api/files',
+  );
   await fc.assert(
-    fc.asyncProperty(fc.constantFrom('POST', 'PUT', 'PATCH', 'DELETE', 'GET'), urls, value, fc.string(), async (method, url, json, query) => {
-      const answer = await world.call(method, `${url}?${encodeURIComponent(query)}`, { json });
-      expect(answer.status).toBeLessThan(500);
-    }),
+    fc.asyncProperty(
+      fc.constantFrom('POST', 'PUT', 'PATCH', 'DELETE', 'GET'),
+      urls,
+      value,
+      fc.string(),
+      async (method, url, json, query) => {
+        const answer = await world.call(method, `${url}?${encodeURIComponent(query)}`, { json });
+        expect(answer.status).toBeLessThan(500);
+      },
+    ),
     { numRuns: 300 },
   );
   await fc.assert(
-    fc.asyncProperty(fc.constantFrom('POST', 'GET', 'DELETE'), fc.webPath(), fc.string(), async (method, path, body) => {
-      const answer = await world.call(method, `/api${path}`, { body, headers: JSON_TYPE });
-      expect(answer.status).toBeLessThan(500);
-    }),
+    fc.asyncProperty(
+      fc.constantFrom('POST', 'GET', 'DELETE'),
+      fc.webPath(),
+      fc.string(),
+      async (method, path, body) => {
+        const answer = await world.call(method, `/api${path}`, { body, headers: JSON_TYPE });
+        expect(answer.status).toBeLessThan(500);
+      },
+    ),
     { numRuns: 300 },
   );
 });

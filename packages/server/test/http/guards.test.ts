@@ -6,7 +6,11 @@ import { expectProblem, NOBODY, openWorld, type World } from './world.ts';
 let world: World;
 let port: number;
 beforeAll(async () => {
-  world = await openWorld({ allowed_hosts: ['Sheaf.Example'], allowed_origins: ['https://app.example'], request_timeout_ms: 300 });
+  world = await openWorld({
+    allowed_hosts: ['Sheaf.Example'],
+    allowed_origins: ['https://app.example'],
+    request_timeout_ms: 300,
+  });
   ({ port } = await world.listen());
 });
 afterAll(() => world.close());
@@ -19,14 +23,27 @@ async function talk(request: string | Buffer): Promise<string> {
   return text(socket);
 }
 
-const UPGRADE = 'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n';
+const UPGRADE =
+  'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n';
 
 describe('Host', () => {
-  it.each(['localhost', 'localhost:5100', '127.0.0.1:1', '[::1]:80', 'LOCALHOST', 'sheaf.example:443'])('%s is a name of this server', async (host) => {
-    expect((await world.call('GET', '/healthz', { headers: { host } })).status).toBe(200);
-  });
+  it.each(['localhost', 'localhost:5100', '127.0.0.1:1', '[::1]:80', 'LOCALHOST', 'sheaf.example:443'])(
+    '%s is a name of this server',
+    async (host) => {
+      expect((await world.call('GET', '/healthz', { headers: { host } })).status).toBe(200);
+    },
+  );
 
-  it.each(['evil.test', 'localhost.evil.test', '127.0.0.1.evil.test', 'evil.test:5100', '0.0.0.0', 'localhost:x', '[::1]evil', ''])('%s: bad_host, whatever is asked for', async (host) => {
+  it.each([
+    'evil.test',
+    'localhost.evil.test',
+    '127.0.0.1.evil.test',
+    'evil.test:5100',
+    '0.0.0.0',
+    'localhost:x',
+    '[::1]evil',
+    '',
+  ])('%s: bad_host, whatever is asked for', async (host) => {
     for (const [method, url] of [
       ['GET', '/healthz'],
       ['GET', '/readyz'],
@@ -44,7 +61,9 @@ describe('Host', () => {
   });
 
   it('is checked before a WebSocket opens', async () => {
-    expect(await talk(`GET /api/events HTTP/1.1\r\nHost: evil.test\r\n${UPGRADE}\r\n`)).toMatch(/^HTTP\/1.1 421 .*bad_host/s);
+    expect(await talk(`GET /api/events HTTP/1.1\r\nHost: evil.test\r\n${UPGRADE}\r\n`)).toMatch(
+      /^HTTP\/1.1 421 .*bad_host/s,
+    );
   });
 
   it('is wanted also by the oldest HTTP', async () => {
@@ -54,7 +73,11 @@ describe('Host', () => {
 
 describe('Origin', () => {
   const call = (method: string, headers: Record<string, string>) =>
-    world.call(method, '/api/batches', method === 'GET' ? { headers } : { json: { processor: 'probe' }, headers });
+    world.call(
+      method,
+      '/api/batches',
+      method === 'GET' ? { headers } : { json: { processor: 'probe' }, headers },
+    );
 
   it.each([
     ['a page of another origin', { origin: 'https://evil.test' }],
@@ -64,7 +87,8 @@ describe('Origin', () => {
     ['a form of another site', { 'sec-fetch-site': 'cross-site' }],
     ['a page of a sister site', { 'sec-fetch-site': 'same-site' }],
   ])('refuses a change by %s', async (_, headers) => {
-    for (const method of ['POST', 'PATCH', 'DELETE']) expectProblem(await call(method, headers as Record<string, string>), 403, 'bad_origin');
+    for (const method of ['POST', 'PATCH', 'DELETE'])
+      expectProblem(await call(method, headers as Record<string, string>), 403, 'bad_origin');
   });
 
   it.each([
@@ -94,7 +118,11 @@ describe('Origin', () => {
     const { status, headers: answered } = await world.call('OPTIONS', `/api/batches/${NOBODY}`, { headers });
     expect(status).toBe(204);
     expect(answered['access-control-allow-methods']).toContain('PATCH');
-    expectProblem(await world.call('OPTIONS', '/api/batches', { headers: { ...headers, origin: 'https://evil.test' } }), 403, 'bad_origin');
+    expectProblem(
+      await world.call('OPTIONS', '/api/batches', { headers: { ...headers, origin: 'https://evil.test' } }),
+      403,
+      'bad_origin',
+    );
   });
 
   it.each([
@@ -102,12 +130,16 @@ describe('Origin', () => {
     ['a cookie and no origin', 'Cookie: a=b\r\n'],
     ['another site', 'Sec-Fetch-Site: cross-site\r\n'],
   ])('refuses a WebSocket of %s', async (_, header) => {
-    expect(await talk(`GET /api/events HTTP/1.1\r\nHost: localhost:${port}\r\n${header}${UPGRADE}\r\n`)).toMatch(/^HTTP\/1.1 403 .*bad_origin/s);
+    expect(
+      await talk(`GET /api/events HTTP/1.1\r\nHost: localhost:${port}\r\n${header}${UPGRADE}\r\n`),
+    ).toMatch(/^HTTP\/1.1 403 .*bad_origin/s);
   });
 
   it('opens a WebSocket of its own page', async () => {
     const socket = connect(port, '127.0.0.1');
-    socket.write(`GET /api/events HTTP/1.1\r\nHost: localhost:${port}\r\nOrigin: http://localhost:${port}\r\n${UPGRADE}\r\n`);
+    socket.write(
+      `GET /api/events HTTP/1.1\r\nHost: localhost:${port}\r\nOrigin: http://localhost:${port}\r\n${UPGRADE}\r\n`,
+    );
     const [first] = await Array.fromAsync(firstOf(socket));
     expect(String(first)).toMatch(/^HTTP\/1.1 101 /);
     socket.destroy();
@@ -123,9 +155,23 @@ async function* firstOf(socket: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
 
 describe('addresses and methods', () => {
   it('an address that does not exist: not_found, whatever came with it', async () => {
-    for (const url of ['/', '/api', '/api/nothing', '/api/batches/', '/api/BATCHES', '/api/batches/x/y/z', '/metrics', '/%zz', '/api/spaces/other/batches']) {
+    for (const url of [
+      '/',
+      '/api',
+      '/api/nothing',
+      '/api/batches/',
+      '/api/BATCHES',
+      '/api/batches/x/y/z',
+      '/metrics',
+      '/%zz',
+      '/api/spaces/other/batches',
+    ]) {
       expectProblem(await world.call('GET', url), 404, 'not_found');
-      expectProblem(await world.call('POST', url, { body: '{', headers: { 'content-type': 'application/json' } }), 404, 'not_found');
+      expectProblem(
+        await world.call('POST', url, { body: '{', headers: { 'content-type': 'application/json' } }),
+        404,
+        'not_found',
+      );
     }
   });
 
@@ -144,19 +190,25 @@ describe('addresses and methods', () => {
   });
 
   it('a WebSocket where there is none: not_found', async () => {
-    expect(await talk(`GET /api/batches HTTP/1.1\r\nHost: localhost\r\n${UPGRADE}\r\n`)).toMatch(/^HTTP\/1.1 404 .*not_found/s);
+    expect(await talk(`GET /api/batches HTTP/1.1\r\nHost: localhost\r\n${UPGRADE}\r\n`)).toMatch(
+      /^HTTP\/1.1 404 .*not_found/s,
+    );
     expectProblem(await world.call('GET', '/api/events'), 404, 'not_found');
   });
 
   it('an upgrade to something else is answered as the plain request it is', async () => {
-    const answer = await talk('GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, close\r\nUpgrade: h2c\r\n\r\n');
+    const answer = await talk(
+      'GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, close\r\nUpgrade: h2c\r\n\r\n',
+    );
     expect(answer).toMatch(/^HTTP\/1.1 200 /);
   });
 });
 
 describe('what is hardly HTTP', () => {
   it('headers over 16 KiB: headers_too_large', async () => {
-    const answer = await talk(`GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: ${'x'.repeat(17_000)}\r\n\r\n`);
+    const answer = await talk(
+      `GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: ${'x'.repeat(17_000)}\r\n\r\n`,
+    );
     expect(answer).toMatch(/^HTTP\/1.1 431 .*application\/problem\+json.*headers_too_large/s);
   });
 
@@ -166,7 +218,9 @@ describe('what is hardly HTTP', () => {
 
   it('a body that never arrives ends with 408', async () => {
     const head = 'Host: localhost\r\nContent-Type: application/json\r\nContent-Length: 100';
-    expect(await talk(`PATCH /api/batches/${NOBODY} HTTP/1.1\r\n${head}\r\n\r\n{"name":`)).toMatch(/^HTTP\/1.1 408 .*application\/problem\+json/s);
+    expect(await talk(`PATCH /api/batches/${NOBODY} HTTP/1.1\r\n${head}\r\n\r\n{"name":`)).toMatch(
+      /^HTTP\/1.1 408 .*application\/problem\+json/s,
+    );
   });
 });
 

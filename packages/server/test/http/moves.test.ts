@@ -66,7 +66,12 @@ describe('moves', () => {
     const batch = await world.batch({ processor: 'strict', max_attempts: 1, items });
     await world.done(batch);
     const { json: causes } = await world.call('GET', `/api/batches/${batch.id}/failures`);
-    for (const [json, retried] of [[{}, 3], [undefined, 3], [{ items: [1, 3] }, 2], [{ cause: causes.data[0].cause }, 3]] as const) {
+    for (const [json, retried] of [
+      [{}, 3],
+      [undefined, 3],
+      [{ items: [1, 3] }, 2],
+      [{ cause: causes.data[0].cause }, 3],
+    ] as const) {
       const answer = await move(batch.id, 'retry', json);
       expect(answer.json).toMatchObject({ retried, batch: { id: batch.id } });
       await world.done(batch);
@@ -81,21 +86,36 @@ describe('moves', () => {
   it('are refused in a wrong state, which is named with what may be done instead', async () => {
     const { id } = await world.batch();
     const problem = expectProblem(await move(id, 'resume'), 409, 'wrong_status');
-    expect(problem).toMatchObject({ current_status: 'draft', allowed_actions: expect.arrayContaining(['start', 'cancel']) });
+    expect(problem).toMatchObject({
+      current_status: 'draft',
+      allowed_actions: expect.arrayContaining(['start', 'cancel']),
+    });
   });
 
-  it.each(['start', 'seal', 'pause', 'resume', 'cancel', 'approve', 'reject', 'retry'])('%s takes no field it does not know', async (name) => {
-    const { id } = await world.batch();
-    const problem = expectProblem(await move(id, name, { force_it: true }), 422, 'invalid');
-    expect(problem.errors).toMatchObject([{ pointer: '/force_it', code: 'unknown_field' }]);
-  });
+  it.each(['start', 'seal', 'pause', 'resume', 'cancel', 'approve', 'reject', 'retry'])(
+    '%s takes no field it does not know',
+    async (name) => {
+      const { id } = await world.batch();
+      const problem = expectProblem(await move(id, name, { force_it: true }), 422, 'invalid');
+      expect(problem.errors).toMatchObject([{ pointer: '/force_it', code: 'unknown_field' }]);
+    },
+  );
 
   it('answer the same 404 for an id that is badly written, unknown, or of another space', async () => {
     const { id } = await world.batch();
     const answers = await Promise.all(
-      ['/api/batches/x', `/api/batches/${NOBODY}`, '/api/batches/..%2f..%2fetc', `/api/batches/${NOBODY.toUpperCase()}`, `/api/spaces/other/batches/${id}`].flatMap(
-        (base) => [world.call('GET', base), world.call('POST', `${base}/start`), world.call('DELETE', base), world.call('GET', `${base}/items/1`)],
-      ),
+      [
+        '/api/batches/x',
+        `/api/batches/${NOBODY}`,
+        '/api/batches/..%2f..%2fetc',
+        `/api/batches/${NOBODY.toUpperCase()}`,
+        `/api/spaces/other/batches/${id}`,
+      ].flatMap((base) => [
+        world.call('GET', base),
+        world.call('POST', `${base}/start`),
+        world.call('DELETE', base),
+        world.call('GET', `${base}/items/1`),
+      ]),
     );
     const bodies = answers.map((answer) => {
       const { instance: _, request_id: __, ...rest } = expectProblem(answer, 404, 'not_found');

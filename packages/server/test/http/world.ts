@@ -42,7 +42,9 @@ export async function openWorld(options: Omit<ServerOptions, 'engine'> = {}): Pr
     open: gate.resolve,
     call: (method, url, call) => inject(app, method, url, call),
     async batch(body = {}) {
-      const { status, json } = await world.call('POST', '/api/batches', { json: { processor: 'probe', ...body } });
+      const { status, json } = await world.call('POST', '/api/batches', {
+        json: { processor: 'probe', ...body },
+      });
       expect(json).not.toHaveProperty('code');
       expect(status).toBe(201);
       return json;
@@ -66,7 +68,12 @@ export async function openWorld(options: Omit<ServerOptions, 'engine'> = {}): Pr
   return world;
 }
 
-async function inject(app: FastifyInstance, method: string, url: string, options: CallOptions = {}): Promise<Answer> {
+async function inject(
+  app: FastifyInstance,
+  method: string,
+  url: string,
+  options: CallOptions = {},
+): Promise<Answer> {
   const { json, body, headers = {} } = options;
   const response = await app.inject({
     // Any word is a method here: what the server makes of it is tested.
@@ -85,7 +92,11 @@ async function inject(app: FastifyInstance, method: string, url: string, options
 }
 
 /** Expects a problem with this code, in the form every problem has. */
-export function expectProblem({ status, headers, json }: Answer, expectedStatus: number, code: string): Answer['json'] {
+export function expectProblem(
+  { status, headers, json }: Answer,
+  expectedStatus: number,
+  code: string,
+): Answer['json'] {
   expect({ status, code: json?.code }).toEqual({ status: expectedStatus, code });
   expect(headers['content-type']).toBe('application/problem+json');
   expect(json).toMatchObject({
@@ -100,11 +111,20 @@ export function expectProblem({ status, headers, json }: Answer, expectedStatus:
 }
 
 /** A form as a browser sends it; a file is a name and its bytes. */
-export function form(parts: (readonly [name: string, value: string] | readonly [name: string, value: string | Buffer, file: string])[]) {
+export function form(
+  parts: (
+    | readonly [name: string, value: string]
+    | readonly [name: string, value: string | Buffer, file: string]
+  )[],
+) {
   const boundary = 'sheaf-test-boundary';
   const bytes = parts.map(([name, value, file]) => {
     const disposition = `Content-Disposition: form-data; name="${name}"${file === undefined ? '' : `; filename="${file}"`}`;
-    return Buffer.concat([Buffer.from(`--${boundary}\r\n${disposition}\r\n\r\n`), Buffer.from(value), Buffer.from('\r\n')]);
+    return Buffer.concat([
+      Buffer.from(`--${boundary}\r\n${disposition}\r\n\r\n`),
+      Buffer.from(value),
+      Buffer.from('\r\n'),
+    ]);
   });
   return {
     body: Buffer.concat([...bytes, Buffer.from(`--${boundary}--\r\n`)]),
@@ -146,7 +166,9 @@ function gated(opened: Promise<void>) {
   return defineProcessor({
     name: 'gate',
     async run(_item, { signal }) {
-      const aborted = new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+      const aborted = new Promise((_, reject) =>
+        signal.addEventListener('abort', () => reject(signal.reason)),
+      );
       await Promise.race([opened, aborted]);
       return 'through';
     },

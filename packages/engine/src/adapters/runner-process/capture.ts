@@ -1,31 +1,4 @@
-import { StringDecoder } from 'node:string_decoder';
-
-/** Longer lines are passed on in pieces: a program may print a gigabyte without a line end. */
-const MAX_LINE = 65_536;
-
-/** Turns chunks of output into lines; a carriage return ends one too, as progress bars use it. */
-export function createLineSplitter(onLine: (line: string) => void): {
-  write(chunk: Buffer | string): void;
-  flush(): void;
-} {
-  const decoder = new StringDecoder('utf8');
-  let rest = '';
-  return {
-    write(chunk) {
-      const lines = (rest + (typeof chunk === 'string' ? chunk : decoder.write(chunk))).split(/\r\n|\n|\r/);
-      rest = lines.pop() ?? '';
-      for (const line of lines) onLine(line);
-      if (rest.length > MAX_LINE) {
-        onLine(rest);
-        rest = '';
-      }
-    },
-    flush() {
-      if (rest !== '') onLine(rest);
-      rest = '';
-    },
-  };
-}
+import { createLineSplitter } from '../../domain/line-splitter.ts';
 
 /**
  * Sends what JavaScript prints in this process to `onLine` instead of its streams: there it could

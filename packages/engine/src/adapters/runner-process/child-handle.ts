@@ -1,7 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { createLineSplitter } from '../../domain/line-splitter.ts';
 import { childEnvironment, HAS_GROUPS, signalGroup } from '../process-group.ts';
-import { createLineSplitter } from './capture.ts';
 import { isRecord, type ParentMessage } from './messages.ts';
 
 /** Enough to recognise why a process ended; the attempt's log has the rest. */

@@ -23,23 +23,20 @@ export async function coverOf(db: Db, row: BatchRow, items: readonly ItemTable[]
       and from_seq >= coalesce((select from_seq from range
         where batch_no = ${row.no} and token is null and from_seq <= ${first} order by from_seq desc limit 1), ${first})
     order by from_seq`.execute(db);
-  const { rows: held } = await sql<Stretch>`
-    select r.from_seq, r.to_seq, r.attempt, 0 as ready_at from lease l join range r on r.token = l.token
-    where l.batch_no = ${row.no} and r.from_seq <= ${last} and r.to_seq >= ${first}
-    order by r.from_seq`.execute(db);
-  const running = held.length === 0 ? new Set<number>() : await startedSeqs(db, row);
+  const held = await heldSeqs(db, row, first, last);
+  const running = held.size === 0 ? new Set<number>() : await startedSeqs(db, row);
   return {
     find(seq, attempt) {
       const waiting = covering(free, seq, attempt);
       if (waiting !== undefined)
         return { status: 'pending', retry_at: waiting.ready_at > 0 ? waiting.ready_at : null };
-      if (covering(held, seq, attempt) === undefined) return null;
+      if (!held.has(seq)) return null;
       return { status: running.has(seq) ? 'running' : 'pending', retry_at: null };
     },
   };
 }
 
-/** Ranges of one kind never overlap: the last one that begins at or before the seq is the only candidate. */
+/** Free ranges never overlap: the last one that begins at or before the seq is the only candidate. */
 function covering(stretches: readonly Stretch[], seq: number, attempt: number): Stretch | undefined {
   let [low, high] = [0, stretches.length];
   while (low < high) {
@@ -49,6 +46,19 @@ function covering(stretches: readonly Stretch[], seq: number, attempt: number): 
   }
   const found = stretches[low - 1];
   return found !== undefined && found.to_seq >= seq && found.attempt > attempt ? found : undefined;
+}
+
+/**
+ * The seqs that leases hold, item by item: held ranges may overlap where an item failed and was leased
+ * again under the same token, so that an interval alone says nothing.
+ */
+async function heldSeqs(db: Db, row: BatchRow, first: number, last: number): Promise<Set<number>> {
+  const { rows } = await sql<{ seq: number }>`
+    select i.seq from lease l join range r on r.token = l.token
+    join item i on i.batch_no = r.batch_no and i.seq between r.from_seq and r.to_seq
+    where l.batch_no = ${row.no} and i.seq between ${first} and ${last}
+      and i.status is null and i.attempt < r.attempt`.execute(db);
+  return new Set(rows.map(({ seq }) => seq));
 }
 
 /** A lease runs its items in order, `width` at a time: the first ones without an outcome are at work. */

@@ -97,7 +97,9 @@ async function nextRows(
 ): Promise<ItemTable[]> {
   let select = db.selectFrom('item').selectAll().where('batch_no', '=', row.no).where('seq', '>', after);
   if (query.cause !== undefined) {
-    select = select.where(sql<boolean>`status = 'failed'`).where(sql<boolean>`(cause = ${query.cause} or error_code = ${query.cause})`);
+    select = select
+      .where(sql<boolean>`status = 'failed'`)
+      .where(sql<boolean>`(cause = ${query.cause} or error_code = ${query.cause})`);
   } else if (wanted !== null) {
     const stored = (['completed', 'failed', 'skipped'] as const).filter((status) => wanted.has(status));
     const derived = stored.length < wanted.size;

@@ -52,7 +52,10 @@ async function choose(tx: Write, row: BatchRow, act: RetryAct): Promise<Chosen |
     };
   }
   if (act.cause !== undefined) {
-    return { failed: sql<boolean>`i.status = 'failed' and (i.cause = ${act.cause} or i.error_code = ${act.cause})`, cancelled: null };
+    return {
+      failed: sql<boolean>`i.status = 'failed' and (i.cause = ${act.cause} or i.error_code = ${act.cause})`,
+      cancelled: null,
+    };
   }
   const status = act.status ?? (row.status === 'cancelled' ? ['failed', 'cancelled'] : ['failed']);
   const wantsCancelled = status.includes('cancelled') && row.cancelled_items > 0 && row.merged_into === null;

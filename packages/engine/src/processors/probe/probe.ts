@@ -15,7 +15,8 @@ export const probe = defineProcessor({
   description: 'Waits wait_ms and fails by fail_rate; for trying, teaching and load tests.',
   config,
   // Synchronous when there is nothing to wait for: a load test measures the engine, not the probe.
-  run({ batch_id, seq, attempt }, { config: { wait_ms, fail_rate }, signal }) {
+  run({ batch_id, seq, attempt }, context) {
+    const { wait_ms, fail_rate } = context.config;
     const end = () => {
       if (fail_rate > 0 && chanceOf(`${batch_id}/${seq}/${attempt}`) < fail_rate) {
         throw Object.assign(new Error(`Attempt ${attempt} of item ${seq} failed, as fail_rate asked.`), {
@@ -24,7 +25,8 @@ export const probe = defineProcessor({
       }
       return RESULT;
     };
-    return wait_ms === 0 ? end() : wait(wait_ms, undefined, { signal }).then(end);
+    // The signal is made when it is read, so only an item that waits reads it.
+    return wait_ms === 0 ? end() : wait(wait_ms, undefined, { signal: context.signal }).then(end);
   },
 });
 

@@ -25,6 +25,11 @@ export type RunFlags = BatchFlags & {
   idempotencyKey?: string;
 };
 
+type RunHow = Pick<RunFlags, 'out' | 'detach' | 'idempotencyKey'> & {
+  /** False where the caller says itself what to do next. @default true */
+  has_next?: boolean;
+};
+
 /** Where a batch's items come from: files to upload, or lines of JSON. */
 export type Source = { files: InputFile[]; bytes: number } | { lines: Lines };
 
@@ -53,7 +58,7 @@ export async function run({ context, args, options }: Call<RunFlags>): Promise<n
 export async function runBatch(
   context: Context,
   connection: Connection,
-  work: { batch: CreateBatch; source: Source; flags: Pick<RunFlags, 'out' | 'detach' | 'idempotencyKey'> },
+  work: { batch: CreateBatch; source: Source; flags: RunHow },
 ): Promise<number> {
   const { client } = connection;
   const { source, flags } = work;
@@ -99,7 +104,8 @@ export async function runBatch(
       ? await fetchAll(connection, batch, source, flags.out, view)
       : null;
     view.close();
-    sayEnding(context, { batch, causes, downloaded, reference: '@last' }, view);
+    const { has_next = true } = flags;
+    sayEnding(context, { batch, causes, downloaded, reference: '@last', has_next }, view);
     answer(context, { ...batch, causes, outputs: downloaded && outputsOf(downloaded) });
     return exitCode(batch);
   } finally {

@@ -8,6 +8,7 @@ import { sayEnding } from '../summary.ts';
 import { causeLines, retryCommand, runningLine, stateText, workLine } from '../view/batch-lines.ts';
 import { clean } from '../view/clean.ts';
 import { duration, moment } from '../view/format.ts';
+import { fit } from '../view/width.ts';
 import { openWorkView } from '../view/work-view.ts';
 import { list } from './list.ts';
 
@@ -68,7 +69,9 @@ async function sayBatch(
   say(context, `  ${workLine(batch, progress, paint, width())}`);
   const running = runningLine(progress);
   if (running !== null) say(context, `  running  ${running}`);
-  const settings = Object.entries(batch.config).map(([key, value]) => `${key}=${JSON.stringify(value)}`);
+  const settings = Object.entries(batch.config).map(
+    ([key, value]) => `${key}=${fit(JSON.stringify(value), 40)}`,
+  );
   say(
     context,
     `  ${clean(`${batch.processor}@${batch.processor_version}  ${settings.join(' ')}`.trim())}   by ${clean(batch.created_by)}`,

@@ -34,6 +34,8 @@ export function createPlainLog(write: (line: string) => void, now: () => number 
     },
     show(snapshot) {
       const { batch, causes } = snapshot;
+      // A draft that fills up is the upload's news, not the batch's.
+      if (batch.status === 'draft') return;
       for (const cause of causes) {
         if (known.has(cause.cause)) continue;
         known.add(cause.cause);

@@ -68,7 +68,8 @@ export function linesOf(
   const { paint } = terminal;
   const lines: string[] = [];
   if (upload !== null && upload.total_files > 0) lines.push(uploadLine(upload, paint, terminal.width()));
-  if (snapshot !== null) {
+  // A draft that fills up is the upload's news.
+  if (snapshot !== null && snapshot.batch.status !== 'draft') {
     const { batch, progress, causes, isStale } = snapshot;
     const canary = canaryLine(snapshot, paint);
     if (canary !== null) lines.push(canary);

@@ -29,12 +29,20 @@ export function slotCases(test: StoreTest): void {
     expect(await get(batch)).toMatchObject({ completed_items: 7, running_items: 2 });
   });
 
-  test('may lease an item again that it has just failed', async ({ started, lease, record, clock, get }) => {
+  test('may lease an item again that it has just failed', async ({
+    started,
+    lease,
+    record,
+    clock,
+    get,
+    statuses,
+  }) => {
     const batch = await started({ items: 3 });
     const held = await lease(batch);
     const failed = makeOutcome(itemAt(held, 2), { status: 'retry', ready_at: clock.now() });
     const answer = await record(held, [failed], { more: 5 });
     expect(answer.items).toMatchObject([{ seq: 2, attempt: 2 }]);
+    expect(await statuses(batch)).toEqual({ 1: 'running', 2: 'running', 3: 'running' });
     const rest = [itemAt(held, 1), itemAt(held, 3), ...answer.items].map((item) => makeOutcome(item));
     expect(await record(held, rest)).toMatchObject({ accepted: 3 });
     expect(await get(batch)).toMatchObject({ status: 'completed', completed_items: 3 });

@@ -1,0 +1,100 @@
+import type { DatabaseSync } from 'node:sqlite';
+import { type Bench, shareLine } from '../bench.ts';
+import { insertItems, openBareDatabase } from '../bare-database.ts';
+import { doNothing, fill, IN_FLIGHT, type Input, inputOf, noop, openEngine, secondsUntilDone } from '../work.ts';
+
+/** Items the bare loop leases and records in one transaction. */
+const CHUNK = 500;
+
+/** What the engine itself costs: work that takes no time, every result kept, every commit synced. */
+export const noopBench: Bench = {
+  name: 'noop',
+  about: 'items that do nothing, results recorded',
+  size: { full: 1_000_000, quick: 100_000 },
+  rounds: { full: 3, quick: 3 },
+  sides: {
+    async raw({ size, folder }) {
+      const database = openBareDatabase(folder);
+      insertItems(database, inputs(size));
+      const from = performance.now();
+      await drainBare(database);
+      return { rate: size / ((performance.now() - from) / 1000), rss_bytes: process.resourceUsage().maxRSS * 1024 };
+    },
+    ours: drainOurs,
+  },
+  judge: (median) => [
+    shareLine({
+      label: 'noop',
+      ours: median('ours', 'rate'),
+      other: { name: 'raw', rate: median('raw', 'rate') },
+      floor_percent: 60,
+    }),
+  ],
+};
+
+export async function drainOurs({ size, folder }: { size: number; folder: string }) {
+  const engine = await openEngine(folder, [noop]);
+  const id = await fill(engine, noop.name, size);
+  const seconds = await secondsUntilDone(engine, id, () => engine.start({ batch_id: id }));
+  const { completed_items: completed } = await engine.get({ batch_id: id });
+  await engine.close();
+  if (completed !== size) throw new Error(`${completed} of ${size} items were completed.`);
+  return { rate: size / seconds, rss_bytes: process.resourceUsage().maxRSS * 1024 };
+}
+
+function* inputs(size: number): Generator<string> {
+  for (let n = 1; n <= size; n += 1) yield JSON.stringify(inputOf(n));
+}
+
+type Leased = { seq: number; input: string };
+type Result = { seq: number; result: string; started_at: number; duration_ms: number };
+
+/**
+ * The best plain loop: one transaction writes the results of a chunk, counts them and leases the next
+ * one; in between the handlers run, sixteen in flight.
+ */
+async function drainBare(database: DatabaseSync): Promise<void> {
+  const lease = database.prepare(`update batch set next_seq = min(next_seq + ${CHUNK}, total_items + 1)
+    where no = 1 returning next_seq`);
+  const read = database.prepare(
+    'select seq, input from item where batch_no = 1 and seq >= ? and seq < ? and status is null',
+  );
+  const write = database.prepare(`update item set status = 'completed', attempt = 1, config_no = 1, result = ?,
+    started_at = ?, duration_ms = ?, finished_at = ? where batch_no = 1 and seq = ? and status is null`);
+  const count = database.prepare('update batch set completed_items = completed_items + ? where no = 1');
+  let first = 1;
+  let results: Result[] = [];
+  for (;;) {
+    database.exec('begin immediate');
+    const now = Date.now();
+    let written = 0;
+    for (const { seq, result, started_at, duration_ms } of results) {
+      written += Number(write.run(result, started_at, duration_ms, now, seq).changes);
+    }
+    if (written > 0) count.run(written);
+    const next = Number(lease.get()?.next_seq);
+    // The columns are those of the statement.
+    const leased = read.all(first, next) as unknown as Leased[];
+    database.exec('commit');
+    if (leased.length === 0) return;
+    first = next;
+    results = await runAll(leased);
+  }
+}
+
+async function runAll(leased: readonly Leased[]): Promise<Result[]> {
+  const results: Result[] = [];
+  let next = 0;
+  await Promise.all(
+    Array.from({ length: IN_FLIGHT }, async () => {
+      for (let item = leased[next++]; item !== undefined; item = leased[next++]) {
+        const startedAt = Date.now();
+        const from = performance.now();
+        const result = JSON.stringify(await doNothing(JSON.parse(item.input) as Input));
+        const duration = Math.round(performance.now() - from);
+        results.push({ seq: item.seq, result, started_at: startedAt, duration_ms: duration });
+      }
+    }),
+  );
+  return results;
+}
