@@ -13,18 +13,24 @@ import {
 } from './policies.ts';
 import type { Eta } from './progress.ts';
 import type { BatchAction, BatchStatus, PauseReason } from './states.ts';
-import { type Json, jsonSchema, metadataSchema, nameSchema } from './text.ts';
+import { type Json, jsonSchema, metadataSchema, nameProblem, nameSchema, plainText } from './text.ts';
 
 const labelsSchema = z
   .record(z.string().min(1).max(63), z.string().max(255))
   .refine((labels) => Object.keys(labels).length <= 64, { message: 'At most 64 labels.' });
+
+/** It begins the name of a directory, so it is held to the rule for names. */
+const prefixSchema = z
+  .string()
+  .max(100)
+  .refine((text) => nameProblem(text) === null, { message: 'A prefix is 1–100 printable characters.' });
 
 const configSchema = z.record(z.string(), jsonSchema);
 
 /** What a caller may say of a new batch, but for its items. Unknown fields are refused by name. */
 export const createBatchSchema = z.strictObject({
   name: nameSchema.optional(),
-  description: z.string().max(10_000).optional(),
+  description: plainText(10_000).optional(),
   processor: z.string().min(1).max(255).optional(),
   template_id: z.string().min(1).max(255).optional(),
   config: configSchema.optional(),
@@ -40,7 +46,7 @@ export const createBatchSchema = z.strictObject({
   failure_budget: failureBudgetSchema.nullable().optional(),
   canary: canarySchema.nullable().optional(),
   recovery: recoverySchema.nullable().optional(),
-  customer_prefix: z.string().min(1).max(100).optional(),
+  customer_prefix: prefixSchema.optional(),
   session_id: z.int().min(0).optional(),
   labels: labelsSchema.optional(),
   metadata: metadataSchema.optional(),
@@ -52,7 +58,7 @@ export type CreateBatch = z.infer<typeof createBatchSchema>;
 /** What of a batch may be changed later. Its config only while it is a draft. */
 export const updateBatchSchema = z.strictObject({
   name: nameSchema.optional(),
-  description: z.string().max(10_000).optional(),
+  description: plainText(10_000).optional(),
   labels: labelsSchema.optional(),
   metadata: metadataSchema.optional(),
   priority: prioritySchema.optional(),

@@ -1,12 +1,12 @@
 import { z } from 'zod';
 import type { ItemStatus } from './states.ts';
-import { type Json, jsonSchema, nameSchema } from './text.ts';
+import { isLonger, type Json, jsonSchema, nameSchema, plainText } from './text.ts';
 
 /** The largest input and the largest result of an item, as JSON; more belongs into a file. */
 export const MAX_ITEM_JSON_BYTES = 262_144;
 
 const itemJsonSchema = jsonSchema.superRefine((value, context) => {
-  if (JSON.stringify(value).length > MAX_ITEM_JSON_BYTES) {
+  if (isLonger(JSON.stringify(value), MAX_ITEM_JSON_BYTES)) {
     context.addIssue({ code: 'custom', message: 'The input is larger than 256 KiB; upload a file instead.' });
   }
 });
@@ -14,7 +14,7 @@ const itemJsonSchema = jsonSchema.superRefine((value, context) => {
 /** An item as a caller hands it in: data, an uploaded file, or both. */
 export const newItemSchema = z.strictObject({
   name: nameSchema.optional(),
-  key: z.string().min(1).max(255).optional(),
+  key: plainText(255, 1).optional(),
   input: itemJsonSchema.optional(),
   file_id: z.string().optional(),
 });

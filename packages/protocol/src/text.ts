@@ -9,7 +9,7 @@ export function nameProblem(text: string): string | null {
   if (/[\u0000-\u001f\u007f-\u009f]/.test(text)) return 'has control characters';
   if (/^[\p{Z}\p{Cf}]*$/u.test(text)) return 'has nothing that can be seen';
   if (text.length > 255) return 'is longer than 255 characters';
-  if (new Blob([text]).size > 1024) return 'is longer than 1,024 bytes';
+  if (isLonger(text, 1024)) return 'is longer than 1,024 bytes';
   return null;
 }
 
@@ -24,12 +24,30 @@ export const nameSchema = z
     }
   });
 
+/** A line or a text of the caller's: anything but what not every database keeps (NUL, half characters). */
+export function plainText(max: number, min = 0) {
+  return z
+    .string()
+    .min(min)
+    .max(max)
+    .refine((text) => text.isWellFormed() && !text.includes('\0'), {
+      message: 'A text has no NUL and no half characters.',
+    });
+}
+
+/** Whether a text has more bytes than that in UTF-8. */
+export function isLonger(text: string, bytes: number): boolean {
+  if (text.length > bytes) return true;
+  // No UTF-16 unit needs more than three bytes: most texts are never measured.
+  return text.length * 3 > bytes && new Blob([text]).size > bytes;
+}
+
 /** Any JSON value. */
 export const jsonSchema = z.json();
 
 /** Small free data of the caller: at most 16 KiB, at most 8 levels deep. */
 export const metadataSchema = z.record(z.string().max(255), jsonSchema).superRefine((value, context) => {
-  if (JSON.stringify(value).length > 16_384) {
+  if (isLonger(JSON.stringify(value), 16_384)) {
     context.addIssue({ code: 'custom', message: 'Metadata is larger than 16 KiB.' });
   }
   if (depthOf(value) > 8) context.addIssue({ code: 'custom', message: 'Metadata is nested deeper than 8.' });

@@ -38,7 +38,7 @@ export function parseTemplate(text: string, { outputs }: { outputs: boolean }): 
 }
 
 /** The value a placeholder stands for in this item; never undefined. `output` has none. */
-export function valueOf({ name, keys, text }: Placeholder, item: WorkItem): unknown {
+export function placeholderValue({ name, keys, text }: Placeholder, item: WorkItem): unknown {
   if (name === 'path') return item.file?.path ?? none(text, 'the item has no file');
   if (name === 'key') return item.key ?? none(text, 'the item has no key');
   if (name === 'output') return none(text, 'only a program writes outputs');

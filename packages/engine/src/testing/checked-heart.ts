@@ -187,11 +187,12 @@ function takeOutcome(batch: BatchModel, outcome: Outcome, token: string): 'accep
   const item = batch.items.get(outcome.seq);
   if (item === undefined) return 'refused';
   if (item.work?.token !== token || item.work.attempt !== outcome.attempt) {
-    return item.attempt === outcome.attempt ? 'echo' : 'refused';
+    return item.attempt >= outcome.attempt ? 'echo' : 'refused';
   }
   item.attempt = outcome.attempt;
   if (outcome.retry === null) {
     item.outcome = outcome.status === 'completed' ? 'completed' : 'failed';
+    item.result = outcome.result;
     item.work = null;
   } else {
     const { last_attempt, priority, ready_at } = outcome.retry;

@@ -270,6 +270,7 @@ async function compareItems(store: Store, ref: BatchRef, batch: BatchModel, now:
     const isUnstarted = expected === 'running' && said.status === 'pending';
     if (!isUnstarted) agree(`status of item ${said.seq}`, said.status, expected);
     agree(`attempts of item ${said.seq}`, said.attempt, item.attempt);
+    agree(`result of item ${said.seq}`, said.result, item.result === null ? null : JSON.parse(item.result));
     const { work } = item;
     if (work !== null && work.token === null && work.ready_at > now) {
       agree(`retry_at of item ${said.seq}`, said.retry_at, work.ready_at);

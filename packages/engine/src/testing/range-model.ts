@@ -29,6 +29,10 @@ export type ModelItem = {
   outcome: 'completed' | 'failed' | null;
   /** Attempts that are over. */
   attempt: number;
+  /** Whether it failed because it kept losing its host. */
+  parked: boolean;
+  /** The result that was accepted, as JSON text. */
+  result: string | null;
   /** Null once it has an outcome, or when it was cancelled. */
   work: ModelWork | null;
 };
@@ -132,7 +136,14 @@ export function judge(batch: BatchModel, action: BatchAction): 'go' | 'already' 
 export function addItems(batch: BatchModel, count: number): void {
   for (let added = 0; added < count; added++) {
     const seq = batch.next_seq++;
-    batch.items.set(seq, { seq, outcome: null, attempt: 0, work: freshWork(batch, 0, DEFAULT_PRIORITY) });
+    batch.items.set(seq, {
+      seq,
+      outcome: null,
+      attempt: 0,
+      parked: false,
+      result: null,
+      work: freshWork(batch, 0, DEFAULT_PRIORITY),
+    });
   }
   if (count > 0 && isFinal(batch.status)) batch.status = 'queued';
 }
@@ -202,6 +213,7 @@ export function loseHost(batch: BatchModel, lease: ModelLease): number {
     if (work.attempt <= work.last_attempt) continue;
     Object.assign(item, {
       outcome: 'failed',
+      parked: true,
       attempt: work.attempt - 1,
       work: null,
     } satisfies Partial<ModelItem>);
@@ -215,6 +227,8 @@ export function takeBack(batch: BatchModel, items: readonly ModelItem[]): void {
   if (items.length === 0) return;
   for (const item of items) {
     item.outcome = null;
+    item.result = null;
+    item.parked = false;
     item.work = freshWork(batch, item.attempt, RETRY_PRIORITY);
   }
   const { failed, completed } = countsOf(batch);

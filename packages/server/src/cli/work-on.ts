@@ -1,12 +1,38 @@
 import { type Batch, isFinal, type Wire } from '@sheaf/protocol';
 import type { Connection } from './connect.ts';
 import { answer, type Context, note } from './context.ts';
+import { failure } from './failure.ts';
 import { exitCodeAfter, follow } from './follow.ts';
 import { sayEnding } from './summary.ts';
+import { clean } from './view/clean.ts';
 import { openWorkView } from './view/work-view.ts';
 
 /** Flags of the commands that send batches to work (`start`, `resume`, `retry`). */
 export type WatchFlags = { watch?: boolean; processor?: string[] };
+
+/**
+ * Sees to it that whoever works has the processor: without it a batch would wait for ever.
+ *
+ * @throws unknown_processor where this process does the work.
+ */
+export async function needProcessor(
+  context: Context,
+  connection: Connection,
+  batch: Wire<Batch>,
+): Promise<void> {
+  if (!connection.isWorking) return;
+  const processors = await connection.client.processors();
+  if (processors.some(({ name }) => name === batch.processor)) return;
+  const what = `the processor "${batch.processor}" of ${batch.name}`;
+  if (connection.own !== null) {
+    throw failure(
+      'unknown_processor',
+      `${what} is not here`,
+      'name the file that exports it:  --processor FILE',
+    );
+  }
+  note(context, clean(`The server does not have ${what}; the batch waits for it: sheaf up --processor FILE`));
+}
 
 /** Watches the batches to their end, one after the other, or says who goes on with them. */
 export async function goOn(

@@ -15,6 +15,7 @@ import { answerError, answerErrors } from './error-answers.ts';
 import { answerPreflight, createHostGuard, createOriginGuard, isPreflight, isUpgrade } from './guards.ts';
 import { createHub } from './live/hub.ts';
 import { checkAccept, checkContentType } from './negotiation.ts';
+import { notFound } from './problem.ts';
 import { addRoutes } from './routes/index.ts';
 import { createAddressBook } from './routing.ts';
 import { endWhenIdle, limitTime } from './time-limits.ts';
@@ -37,6 +38,9 @@ export type ServerOptions = {
 };
 
 const MAX_HEADER_BYTES = 16_384;
+
+/** The longest message of a live connection. */
+const MAX_MESSAGE_BYTES = 65_536;
 
 /** Nothing here is for caches, frames, guesses at its type, or other pages to embed. */
 const ALWAYS = {
@@ -79,6 +83,9 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
   let closing = false;
 
   answerErrors(app);
+  await app.register(multipart);
+  // Before the guards: only what has marked the request as an upgrade closes its socket when it is refused.
+  await app.register(websocket, { options: { maxPayload: MAX_MESSAGE_BYTES } });
   app.addHook('onRoute', (route) => limitTime(route, request_timeout_ms));
   app.addHook('preClose', async () => {
     closing = true;
@@ -89,7 +96,8 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
     guardOrigin(request, reply);
     if (isPreflight(request, reply)) return answerPreflight(reply);
     if (closing) throw new SheafError('shutting_down', 'The server is going down.');
-    if (request.is404 || (isUpgrade(request) && !request.routeOptions.config.is_live)) {
+    if (isUpgrade(request) && !request.routeOptions.config.is_live) throw notFound();
+    if (request.is404) {
       const { error, allow } = addresses.refuse(request.url);
       if (allow.length > 0) reply.header('allow', allow.join(', '));
       throw error;
@@ -106,8 +114,6 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
     );
   });
 
-  await app.register(multipart);
-  await app.register(websocket, { options: { maxPayload: 65_536 } });
   addParsers(app);
   const hub = createHub(options.engine);
   app.addHook('preClose', async () => hub.close());

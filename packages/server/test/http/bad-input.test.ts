@@ -164,18 +164,17 @@ describe('wrong fields', () => {
     expectProblem(await create({ name: 'no processor' }), 422, 'invalid');
   });
 
-  it('a file that is not there: not_found', async () => {
-    expectProblem(
-      await create({ processor: 'probe', items: [{ file_id: NOBODY.replace('bat', 'fil') }] }),
-      404,
-      'not_found',
-    );
-    expectProblem(
-      await create({ processor: 'probe', items: [{ file_id: '../../etc/passwd' }] }),
-      404,
-      'not_found',
-    );
-  });
+  it.each([NOBODY.replace('bat', 'fil'), '../../etc/passwd'])(
+    'the file %s that is not there: invalid, with the number of the item',
+    async (id) => {
+      const problem = expectProblem(
+        await create({ processor: 'probe', items: [{}, { file_id: id }] }),
+        422,
+        'invalid',
+      );
+      expect(problem.errors).toMatchObject([{ pointer: '/items/1/file_id', code: 'not_found' }]);
+    },
+  );
 });
 
 describe('keys and depth', () => {

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -42,7 +43,6 @@ describe('Host', () => {
     '0.0.0.0',
     'localhost:x',
     '[::1]evil',
-    '',
   ])('%s: bad_host, whatever is asked for', async (host) => {
     for (const [method, url] of [
       ['GET', '/healthz'],
@@ -66,7 +66,10 @@ describe('Host', () => {
     );
   });
 
-  it('is wanted also by the oldest HTTP', async () => {
+  it('is wanted, also by the oldest HTTP', async () => {
+    expect(await talk('GET /healthz HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n')).toMatch(
+      /^HTTP\/1.1 421 /,
+    );
     expect(await talk('GET /healthz HTTP/1.0\r\n\r\n')).toMatch(/^HTTP\/1.1 421 /);
   });
 });
@@ -243,10 +246,22 @@ describe('health', () => {
 
   it('refuses new calls while it goes down, and says when to come again', async () => {
     const own = await openWorld();
-    const { json } = await own.call('GET', '/healthz');
-    expect(json.status).toBe('ok');
-    const closing = own.app.close();
-    await closing;
+    const goingDown = Promise.withResolvers<void>();
+    own.app.addHook('preClose', async () => goingDown.resolve());
+    const { id } = await own.batch();
+    const { port } = await own.listen();
+    const arrived = once(own.app.server, 'request');
+    const socket = connect(port, '127.0.0.1');
+    const head = 'Host: localhost\r\nContent-Type: application/x-ndjson\r\nContent-Length: 3';
+    socket.write(`POST /api/batches/${id}/items HTTP/1.1\r\n${head}\r\n\r\n{`);
+    await arrived;
+    const closed = own.app.close();
+    await goingDown.promise;
+    socket.write('}\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    const answers = await text(socket);
+    expect(answers).toMatch(/^HTTP\/1.1 200 .*"accepted":1.*HTTP\/1.1 503 .*shutting_down/s);
+    expect(answers.toLowerCase()).toContain('retry-after: 5');
+    await closed;
     await own.engine.close({ drain_ms: 0 });
   });
 });

@@ -132,6 +132,15 @@ export function form(
   };
 }
 
+/** Waits for something to become true; a test that waits longer than this has failed. */
+export async function until(isTrue: () => boolean | Promise<boolean>, ms = 10_000): Promise<void> {
+  const deadline = performance.now() + ms;
+  while (!(await isTrue())) {
+    if (performance.now() > deadline) throw new Error(`It did not become true within ${ms} ms.`);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
 /** An id of the right shape that belongs to nothing. */
 export const NOBODY = 'bat_01k9cxy8g2e4rr7m5hq0tzvw3a';
 

@@ -1,4 +1,4 @@
-import type { Kysely, RawBuilder } from 'kysely';
+import type { Kysely, RawBuilder, SqlBool } from 'kysely';
 import type { Outcome } from '../../ports/leasing.ts';
 import type { Tables } from './tables.ts';
 
@@ -23,6 +23,8 @@ export type Dialect = {
   writeOutcomes(db: Db, batchNo: number, outcomes: readonly Outcome[], now: number): Promise<boolean[]>;
   /** `column in (…)` for a list of any length. */
   isIn(column: string, values: readonly (string | number)[]): RawBuilder<boolean>;
+  /** Whether a JSON object of texts has this pair; the name is data, never a path. */
+  hasLabel(column: string, name: string, value: string): RawBuilder<SqlBool>;
   /** Makes a storage error of the driver one of ours; anything else comes back as it is. */
   toProblem(error: unknown): unknown;
   /** What the database says of itself. */

@@ -1,6 +1,7 @@
 import { type Json, SheafError, type StoredEvent } from '@sheaf/protocol';
-import { type ExpressionBuilder, sql } from 'kysely';
+import { type Expression, type ExpressionBuilder, type SqlBool, sql } from 'kysely';
 import type { ListBatches, Store } from '../../ports/store.ts';
+import type { Dialect } from './dialect.ts';
 import { parse, toBatch, toBatches } from './rows.ts';
 import { type BatchRow, findBatch, type Session } from './session.ts';
 import type { Tables } from './tables.ts';
@@ -17,7 +18,7 @@ export function readingBatches(session: Session): Reading {
 
     list: (query) =>
       session.read(async (db) => {
-        const filtered = db.selectFrom('batch').where((eb) => conditions(eb, query));
+        const filtered = db.selectFrom('batch').where((eb) => conditions(session.dialect, eb, query));
         const { total } = await filtered
           .select(({ fn }) => fn.countAll<number>().as('total'))
           .executeTakeFirstOrThrow();
@@ -142,8 +143,8 @@ export function readingBatches(session: Session): Reading {
   };
 }
 
-function conditions(eb: ExpressionBuilder<Tables, 'batch'>, query: ListBatches) {
-  const all = [eb('space', '=', query.space), eb('hidden_at', 'is', null)];
+function conditions(dialect: Dialect, eb: ExpressionBuilder<Tables, 'batch'>, query: ListBatches) {
+  const all: Expression<SqlBool>[] = [eb('space', '=', query.space), eb('hidden_at', 'is', null)];
   if (query.status !== undefined) all.push(eb('status', 'in', [...query.status]));
   if (query.customer_prefix !== undefined) all.push(eb('customer_prefix', '=', query.customer_prefix));
   if (query.date_from !== undefined) all.push(eb('batch_date', '>=', query.date_from));
@@ -152,13 +153,13 @@ function conditions(eb: ExpressionBuilder<Tables, 'batch'>, query: ListBatches) 
   if (query.session_id !== undefined) all.push(eb('session_id', '=', query.session_id));
   if (query.label !== undefined) {
     const { name, value } = query.label;
-    all.push(sql<boolean>`json_extract(labels, ${`$.${JSON.stringify(name)}`}) = ${value}` as never);
+    all.push(dialect.hasLabel('labels', name, value));
   }
   if (query.search !== undefined) {
     const like = `%${escapeLike(query.search)}%`;
     all.push(
-      sql<boolean>`(name like ${like} escape '\\' or description like ${like} escape '\\'
-        or base_directory_name like ${like} escape '\\' or id like ${like} escape '\\')` as never,
+      sql<SqlBool>`(name like ${like} escape '\\' or description like ${like} escape '\\'
+        or base_directory_name like ${like} escape '\\' or id like ${like} escape '\\')`,
     );
   }
   return eb.and(all);

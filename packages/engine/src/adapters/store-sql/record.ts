@@ -131,7 +131,7 @@ async function countRefused(tx: Write, batchNo: number, dropped: readonly Outcom
     )
     .execute();
   const attempts = new Map(rows.map((row) => [row.seq, row.attempt]));
-  return dropped.filter((outcome) => attempts.get(outcome.seq) !== outcome.attempt).length;
+  return dropped.filter((outcome) => (attempts.get(outcome.seq) ?? 0) < outcome.attempt).length;
 }
 
 /** Counters move by what was written, in the transaction that wrote it. */

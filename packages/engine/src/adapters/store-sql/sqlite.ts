@@ -1,6 +1,6 @@
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { SheafError } from '@sheaf/protocol';
-import { Kysely, type RawBuilder, SqliteDialect, sql } from 'kysely';
+import { Kysely, type RawBuilder, type SqlBool, SqliteDialect, sql } from 'kysely';
 import type { Outcome } from '../../ports/leasing.ts';
 import type { Store } from '../../ports/store.ts';
 import type { Dialect } from './dialect.ts';
@@ -140,6 +140,10 @@ function sqliteDialect(database: DatabaseSync, statements: Map<string, Statement
 
     isIn(column, values): RawBuilder<boolean> {
       return sql<boolean>`${sql.ref(column)} in (select value from json_each(${JSON.stringify(values)}))`;
+    },
+
+    hasLabel(column, name, value): RawBuilder<SqlBool> {
+      return sql<SqlBool>`json_extract(${sql.ref(column)}, ${`$.${JSON.stringify(name)}`}) = ${value}`;
     },
 
     toProblem,

@@ -2,7 +2,7 @@ import { SheafError } from '@sheaf/protocol';
 import { permanent } from '../../define-processor.ts';
 import { outputNameProblem } from '../../domain/attempt-notes.ts';
 import type { WorkContext, WorkItem } from '../../ports/processor.ts';
-import { parseTemplate, type Template, textOf, valueOf } from '../placeholders.ts';
+import { parseTemplate, placeholderValue, type Template, textOf } from '../placeholders.ts';
 
 /** A program and its arguments, checked once when the command is defined. */
 export type Arguments = {
@@ -48,7 +48,7 @@ export function fillArguments(
     const text = template
       .map((part) => {
         if (typeof part === 'string') return part;
-        return part.name === 'output' ? context.output(part.argument) : textOf(valueOf(part, item));
+        return part.name === 'output' ? context.output(part.argument) : textOf(placeholderValue(part, item));
       })
       .join('');
     if (text.includes('\0'))

@@ -7,7 +7,9 @@ import { childEnvironment } from '../../adapters/process-group.ts';
 import { defineProcessor } from '../../define-processor.ts';
 import type { Processor, WorkContext, WorkItem } from '../../ports/processor.ts';
 import { type Arguments, fillArguments, parseArguments } from './arguments.ts';
-import { type ProgramEnd, runProgram } from './program.ts';
+import { findProgram } from './find-program.ts';
+import { createLaunchers } from './launcher.ts';
+import { type ProgramEnd, type ProgramRun, runDirectly } from './program.ts';
 import { createReaper } from './reaper.ts';
 
 /** How much of the program's last words goes into the failure; all of them are in the attempt's log. */
@@ -32,6 +34,13 @@ export type CommandDefinition = {
   cwd?: string;
   /** What it reads: the item's input as JSON, the item's file, or nothing. @default 'nothing' */
   stdin?: 'nothing' | 'input' | 'file';
+  /**
+   * Whether the program starts others that go on after it has ended: they are ended with it. Such a
+   * program is a child of the server itself, which costs some milliseconds more per item.
+   *
+   * @default false
+   */
+  leaves_processes?: boolean;
   /** From SIGTERM to SIGKILL. @default 2000 */
   grace_ms?: number;
 };
@@ -49,8 +58,10 @@ export type CommandDefinition = {
 export function defineCommand(definition: CommandDefinition): Processor<Record<string, never>, unknown> {
   const { name, version, idempotent, stdin = 'nothing', grace_ms = 2_000 } = definition;
   const parsed = parseArguments(name, definition.argv);
-  const environment = childEnvironment(definition.env);
-  const reaper = createReaper();
+  const env = childEnvironment(definition.env);
+  const surroundings = { env, grace_ms, max_stdout_bytes: MAX_ITEM_JSON_BYTES, reaper: createReaper() };
+  const launchers = createLaunchers(surroundings);
+  let found: string | null = null;
   return defineProcessor({
     name,
     description: definition.description ?? `Runs ${parsed.program} for each item.`,
@@ -65,26 +76,23 @@ export function defineCommand(definition: CommandDefinition): Processor<Record<s
       const item = given as WorkItem;
       const args = fillArguments(parsed, item, context);
       const lastLines: string[] = [];
-      const run = {
-        program: parsed.program,
+      // Looked for until it is found: it may be installed while the server runs.
+      found ??= await findProgram(parsed.program, env.PATH ?? '');
+      const run: ProgramRun = {
+        program: found,
         args,
         cwd: definition.cwd ?? folderOf(parsed, context),
-        env: {
-          ...environment,
-          SHEAF_BATCH_ID: item.batch_id,
-          SHEAF_SEQ: String(item.seq),
-          SHEAF_ATTEMPT: String(item.attempt),
-        },
+        item,
         stdin: stdinOf(stdin, item),
-        grace_ms,
-        max_stdout_bytes: MAX_ITEM_JSON_BYTES,
+        signal: context.signal,
+        onErrorLine(line) {
+          context.log(line);
+          if (line.trim() !== '') lastLines.push(line);
+          if (lastLines.length > LAST_LINES) lastLines.shift();
+        },
       };
-      const onErrorLine = (line: string) => {
-        context.log(line);
-        if (line.trim() !== '') lastLines.push(line);
-        if (lastLines.length > LAST_LINES) lastLines.shift();
-      };
-      const ended = await runProgram(run, { signal: context.signal, reaper, onErrorLine });
+      const isLaunched = definition.leaves_processes !== true && launchers.takes(run);
+      const ended = await (isLaunched ? launchers.run(run) : runDirectly(run, surroundings));
       checkEnd(parsed.program, ended, lastLines);
       for (const output of parsed.outputs) await checkOutput(output, context);
       return resultOf(ended.stdout);

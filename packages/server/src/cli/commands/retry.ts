@@ -9,7 +9,7 @@ import { resolveBatch, splitItem } from '../resolve.ts';
 import { parseParams } from '../values.ts';
 import { clean } from '../view/clean.ts';
 import { plural } from '../view/format.ts';
-import { goOn, type WatchFlags } from '../work-on.ts';
+import { goOn, needProcessor, type WatchFlags } from '../work-on.ts';
 
 type Flags = WatchFlags & { failed?: boolean; cancelled?: boolean; cause?: string; param?: string[] };
 
@@ -20,6 +20,7 @@ export async function retry({ context, args, options }: Call<Flags>): Promise<nu
     const after: Wire<Batch>[] = [];
     for (const [reference, seqs] of byBatch(args)) {
       const batch = await resolveBatch(connection.client, reference);
+      await needProcessor(context, connection, batch);
       const { retried, batch: sent } = await sendBack(connection, batch, seqs, options);
       after.push(sent);
       say(context, `↻ Re-queued: ${clean(sent.name)}, ${plural(retried, 'item')} (round ${sent.round})`);

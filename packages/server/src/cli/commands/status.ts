@@ -64,7 +64,9 @@ async function sayBatch(
   reference: string,
 ): Promise<void> {
   const { paint, width } = context.terminal;
-  const progress = await connection.client.progress(batch.id);
+  const asked = await connection.client.progress(batch.id);
+  // Where nobody works the time left is not a second away, whatever the pace was.
+  const progress = connection.isWorking ? asked : { ...asked, estimated_time_remaining_ms: null };
   say(context, await titleLine(context, connection, batch));
   say(context, `  ${workLine(batch, progress, paint, width())}`);
   const running = runningLine(progress);

@@ -9,7 +9,7 @@ import { resolveBatches } from '../resolve.ts';
 import { parsePriority } from '../values.ts';
 import { clean } from '../view/clean.ts';
 import { count, plural } from '../view/format.ts';
-import { goOn, type WatchFlags } from '../work-on.ts';
+import { goOn, needProcessor, type WatchFlags } from '../work-on.ts';
 
 /** `sheaf start`: sends drafts to work. */
 export async function start(call: Call<WatchFlags>): Promise<number> {
@@ -102,7 +102,7 @@ type Step = (client: Client, id: string) => Promise<Wire<Batch>>;
 /** One step for each of the batches, in their order; the first that is refused ends it. */
 async function steer<Options>({ context, args }: Call<Options>, step: Step, words: string): Promise<number> {
   return await withConnection(context, {}, async ({ client }) => {
-    const after = await stepAll(context, client, args, step, words);
+    const after = await stepAll(context, client, await resolveBatches(client, args), step, words);
     answer(context, { data: after });
     return 0;
   });
@@ -116,14 +116,22 @@ async function sendToWork(
   const processors = await Promise.all((options.processor ?? []).map(loadProcessors));
   const connect = { work: options.watch !== false, processors: processors.flat() };
   return await withConnection(context, connect, async (connection: Connection) => {
-    const after = await stepAll(context, connection.client, args, step, words);
+    const batches = await resolveBatches(connection.client, args);
+    for (const batch of batches) await needProcessor(context, connection, batch);
+    const after = await stepAll(context, connection.client, batches, step, words);
     return await goOn(context, connection, after, options);
   });
 }
 
-async function stepAll(context: Context, client: Client, args: readonly string[], step: Step, words: string) {
+async function stepAll(
+  context: Context,
+  client: Client,
+  batches: readonly Wire<Batch>[],
+  step: Step,
+  words: string,
+) {
   const after: Wire<Batch>[] = [];
-  for (const { id } of await resolveBatches(client, args)) {
+  for (const { id } of batches) {
     const batch = await step(client, id);
     after.push(batch);
     const { icon, label, tone } = batchLabel(batch);

@@ -37,7 +37,7 @@ export type FilePart = { name: string | undefined; media_type: string; content: 
  */
 export async function openForm(request: FastifyRequest): Promise<Form> {
   const boundary = mediaType(request.headers['content-type'] ?? '').parameters.get('boundary') ?? '';
-  const problem = watchParts(request.raw, boundary);
+  const problem = watchParts(request.raw, boundary, MAX_PARTS);
   const parts = request.parts(OPTIONS);
   const fields = new Map<string, string>();
   let part = await nextPart();

@@ -8,12 +8,15 @@ const MAX_HEAD_BYTES = 16_384;
  * Looks at the heads of the parts of a multipart body while somebody else reads it: the parser passes
  * over a part that it cannot name without a word, and an item must not vanish so.
  *
+ * @param maxParts More are an attack; it is told before the first of them has been stored.
  * @returns What is wrong with the first bad part so far; null when nothing is.
  */
-export function watchParts(source: Readable, boundary: string): () => string | null {
+export function watchParts(source: Readable, boundary: string, maxParts: number): () => string | null {
   const delimiter = `\r\n--${boundary}`;
   let problem: string | null = null;
   let inHead = false;
+  // The last boundary begins no part.
+  let parts = -1;
   // The first boundary may stand at the very start of the body, without a line before it.
   let text = '\r\n';
   source.on('data', (chunk: Buffer) => {
@@ -22,6 +25,7 @@ export function watchParts(source: Readable, boundary: string): () => string | n
     text += chunk.toString('latin1');
     for (let at = next(); at !== -1; at = next()) {
       if (inHead) problem ??= problemOfHead(text.slice(0, at));
+      else if (++parts > maxParts) problem ??= `The body has more than ${maxParts} parts.`;
       // The line break at the end of a head may already belong to the next boundary.
       text = text.slice(inHead ? at + 2 : at + delimiter.length);
       inHead = !inHead && !text.startsWith('--');

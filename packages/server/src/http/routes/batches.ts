@@ -32,7 +32,7 @@ const nothing = z.strictObject({});
 /** Making, finding, reading, changing and deleting batches. */
 export function addBatchRoutes(app: FastifyInstance, { engine }: Backend): void {
   app.post(
-    '/',
+    '',
     { bodyLimit: MAX_ITEMS_JSON_BYTES, config: { takes: ['json', 'multipart'], is_upload: true } },
     async (request, reply) => {
       const { batch, created } = request.isMultipart()
@@ -42,7 +42,7 @@ export function addBatchRoutes(app: FastifyInstance, { engine }: Backend): void 
       return toWire(batch);
     },
   );
-  app.get('/', async (request) => {
+  app.get('', async (request) => {
     if (Object.hasOwn(Object(request.query), 'find')) return found(engine, request);
     const query = parseQuery(listBatchesQuery, request.query);
     const { data, total } = await engine.list({ ...callerOf(request), ...defined(query) });

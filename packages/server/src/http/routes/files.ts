@@ -16,7 +16,7 @@ const uploadQuery = z.strictObject({ name: z.string() });
 /** Bytes with a name: uploads to make items of, and outputs. */
 export function addFileRoutes(app: FastifyInstance, { engine }: Backend): void {
   takeBytes(app);
-  app.post('/', { config: { takes: ['multipart', 'bytes'], is_upload: true } }, async (request, reply) => {
+  app.post('', { config: { takes: ['multipart', 'bytes'], is_upload: true } }, async (request, reply) => {
     const file = request.isMultipart()
       ? await uploadForm(engine, request)
       : await uploadBytes(engine, request);
