@@ -112,6 +112,11 @@ export function createAckLog(path: string) {
       unborn.delete(call.tag);
     },
 
+    /** A batch as it was read. */
+    seen(batch: Wire<Batch>): void {
+      know(batch);
+    },
+
     unanswered(call: Call): void {
       counts.unanswered += 1;
       write('unanswered', call);

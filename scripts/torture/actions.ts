@@ -1,6 +1,6 @@
 import type { Client } from '../../packages/client/src/index.ts';
-import { type Batch, isFinal, type NewItem, type Wire } from '../../packages/protocol/src/index.ts';
 import type { SeededChance } from '../../packages/engine/src/testing/chance.ts';
+import { type Batch, isFinal, type NewItem, type Wire } from '../../packages/protocol/src/index.ts';
 import type { Call } from './ack-log.ts';
 import { type LedgerInput, ledger } from './ledger-processor.ts';
 
@@ -16,7 +16,8 @@ export async function perform(
 ): Promise<Answer> {
   const id = call.batch_id ?? '';
   const moved = async (batch: Promise<Wire<Batch>>) => ({ batch: await batch, first_seq: null });
-  const sentBack = async (answer: Promise<{ batch: Wire<Batch> }>) => moved(answer.then(({ batch }) => batch));
+  const sentBack = async (answer: Promise<{ batch: Wire<Batch> }>) =>
+    moved(answer.then(({ batch }) => batch));
   switch (call.action) {
     case 'create': {
       const { batch } = await client.create(content.batch, { idempotency_key: call.tag });
@@ -50,6 +51,7 @@ export function wrongIn(call: Call, { batch }: Answer): string | null {
   const { status, pause_reason, priority, concurrency } = batch;
   const isStanding = status === 'paused' && pause_reason !== null;
   const rights: Partial<Record<Call['action'], boolean>> = {
+    create: status !== 'draft',
     pause: isStanding || isFinal(status),
     pause_now: isStanding || isFinal(status),
     // The canary or the failure budget may hold what the user let go.
@@ -64,16 +66,11 @@ export function wrongIn(call: Call, { batch }: Answer): string | null {
   return wrongNumbers(batch);
 }
 
-function wrongNumbers(batch: Wire<Batch>): string | null {
-  const { pending_items, running_items, completed_items, failed_items, cancelled_items, skipped_items } = batch;
-  const parts = [
-    pending_items,
-    running_items,
-    completed_items,
-    failed_items,
-    cancelled_items,
-    skipped_items,
-  ];
+/** Whether the parts of a batch are its total, none of them negative; what is wrong, or null. */
+export function wrongNumbers(batch: Wire<Batch>): string | null {
+  const { pending_items, running_items, completed_items, failed_items, cancelled_items, skipped_items } =
+    batch;
+  const parts = [pending_items, running_items, completed_items, failed_items, cancelled_items, skipped_items];
   const sum = parts.reduce((total, part) => total + part, 0);
   if (sum === batch.total_items && parts.every((part) => part >= 0)) return null;
   return `the numbers of the answer do not add up: ${parts.join(' + ')} of ${batch.total_items}`;
@@ -105,7 +102,12 @@ export function makeBatch(
 /** Items whose names tell which call brought them: `c17-0`, `c17-1` … */
 export function makeItems(
   chance: SeededChance,
-  { tag, count, processor, ledgerFile }: { tag: string; count: number; processor: string; ledgerFile: string },
+  {
+    tag,
+    count,
+    processor,
+    ledgerFile,
+  }: { tag: string; count: number; processor: string; ledgerFile: string },
 ): NewItem[] {
   return Array.from({ length: count }, (_, index) => {
     const name = `${tag}-${index}`;

@@ -22,8 +22,8 @@ export function checkAcks(acks: AckLog, image: Image): Problem[] {
     born.set(name, id);
     const call = acks.unborn.get(name);
     if (acks.batches.has(id)) continue;
-    if (call === undefined && name !== 'steady') problems.push(problem('answer', `nobody asked for ${id}`));
-    else problems.push(...checkHanded([], call === undefined ? [] : [call], batch));
+    if (call === undefined) problems.push(problem('answer', `nobody asked for ${id}`));
+    else problems.push(...checkHanded([], [call], batch));
   }
   return problems;
 }
@@ -59,16 +59,26 @@ function checkMoves(known: Known, batch: BatchImage): Problem[] {
     if (!hasCause(event, state, { batch, open, spent })) {
       const what = `${event.type} ${event.status ?? ''} ${event.pause_reason ?? ''}`.trim();
       problems.push(
-        problem('moved', `${id} was ${words(state)}; event ${event.seq} (${what}) by ${event.by} came from nobody`),
+        problem(
+          'moved',
+          `${id} was ${words(state)}; event ${event.seq} (${what}) by ${event.by} came from nobody`,
+        ),
       );
     }
     wasChanged ||= event.type === 'batch_changed';
     follow(state, event);
   }
-  if (words(state) !== words(batch) || state.total_items !== batch.total_items || state.round !== batch.round) {
+  if (
+    words(state) !== words(batch) ||
+    state.total_items !== batch.total_items ||
+    state.round !== batch.round
+  ) {
     problems.push(
-      problem('moved', `${id} should be ${words(state)} with ${state.total_items} items in round ${state.round}, ` +
-        `is ${words(batch)} with ${batch.total_items} in round ${batch.round}`),
+      problem(
+        'moved',
+        `${id} should be ${words(state)} with ${state.total_items} items in round ${state.round}, ` +
+          `is ${words(batch)} with ${batch.total_items} in round ${batch.round}`,
+      ),
     );
   }
   if (!wasChanged && (batch.priority !== latest.priority || batch.concurrency !== latest.concurrency)) {
@@ -151,13 +161,18 @@ function checkHanded(acknowledged: readonly Handed[], open: readonly Call[], bat
     if (there?.first_seq === first_seq && there.count === count) continue;
     const has = there === undefined ? 'none' : `${there.count} from ${there.first_seq} on`;
     problems.push(
-      problem('lost', `${batch.id}: of ${count} acknowledged items from ${first_seq} on (${tag}) there are ${has}`),
+      problem(
+        'lost',
+        `${batch.id}: of ${count} acknowledged items from ${first_seq} on (${tag}) there are ${has}`,
+      ),
     );
   }
   for (const { tag, count } of found.values()) {
     const call = open.find((candidate) => candidate.tag === tag);
     if (call?.count !== count)
-      problems.push(problem('lost', `${batch.id}: ${count} items of ${tag}, which brought ${call?.count ?? 'none'}`));
+      problems.push(
+        problem('lost', `${batch.id}: ${count} items of ${tag}, which brought ${call?.count ?? 'none'}`),
+      );
   }
   return problems;
 }
@@ -168,7 +183,8 @@ function handedIn(items: readonly ItemImage[]): Handed[] {
   for (const { seq, name } of items) {
     const [tag = '', index] = name.split('-');
     const last = all.at(-1);
-    if (last?.tag === tag && Number(index) === last.count && seq === last.first_seq + last.count) last.count += 1;
+    if (last?.tag === tag && Number(index) === last.count && seq === last.first_seq + last.count)
+      last.count += 1;
     else all.push({ tag, first_seq: seq, count: 1 });
   }
   return all;

@@ -25,11 +25,15 @@ function checkOutcomes(batch: BatchImage, before: readonly ItemImage[], wasRetri
     const id = `${batch.id}/${was.seq}`;
     if (is === undefined || is.seq !== was.seq) problems.push(problem('lost', `the item ${id} is gone`));
     else if (was.status === 'completed' && (is.status !== 'completed' || is.attempt !== was.attempt))
-      problems.push(problem('moved', `${id} was completed by attempt ${was.attempt}, is ${is.status} at ${is.attempt}`));
+      problems.push(
+        problem('moved', `${id} was completed by attempt ${was.attempt}, is ${is.status} at ${is.attempt}`),
+      );
     else if (was.status === 'completed' && is.result !== was.result)
       problems.push(problem('twice', `the result of ${id} was ${was.result}, is ${is.result}`));
     else if (was.status !== null && is.status !== was.status && !wasRetried)
-      problems.push(problem('moved', `${id} was ${was.status}, is ${is.status ?? 'open'}, and nobody retried it`));
+      problems.push(
+        problem('moved', `${id} was ${was.status}, is ${is.status ?? 'open'}, and nobody retried it`),
+      );
     else if (is.attempt < was.attempt)
       problems.push(problem('moved', `${id} had ${was.attempt} attempts, has ${is.attempt}`));
   }
@@ -42,7 +46,8 @@ function checkNumbers(batch: BatchImage): Problem[] {
   const { completed_items, failed_items, skipped_items, cancelled_items, total_items } = batch;
   const count = (status: ItemImage['status']) => batch.items.filter((item) => item.status === status).length;
   const compare = (what: string, said: number, found: number) => {
-    if (said !== found) problems.push(problem('drift', `${batch.id}: ${what} says ${said}, a recount ${found}`));
+    if (said !== found)
+      problems.push(problem('drift', `${batch.id}: ${what} says ${said}, a recount ${found}`));
   };
   compare('total_items', total_items, batch.items.length);
   compare('completed_items', completed_items, count('completed'));

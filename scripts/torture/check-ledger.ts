@@ -1,4 +1,4 @@
-import { closeSync, existsSync, openSync, readSync, statSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
 import type { AckLog } from './ack-log.ts';
 import type { BatchImage, Image } from './image.ts';
 import { ledger } from './ledger-processor.ts';
@@ -32,21 +32,24 @@ export function emptyLedger(): Ledger {
  * Reads what was written since the last look, and compares it with the database: no result without a
  * start, no start after a result, and no second start of one attempt without a reason.
  *
+ * @param options.bytes The size of the file when the database was copied.
  * @param options.may_repeat Whether a server was stopped for long: it takes back what it holds, unburned.
  */
 export function checkLedger(
   path: string,
   book: Ledger,
-  { acks, image, may_repeat }: { acks: AckLog; image: Image; may_repeat: boolean },
+  { acks, image, bytes, may_repeat }: { acks: AckLog; image: Image; bytes: number; may_repeat: boolean },
 ): { problems: Problem[]; fresh: Start[] } {
-  const fresh = readOn(path, book);
+  const fresh = readOn(path, book, bytes);
   const problems: Problem[] = [];
   for (const start of fresh) {
     const item = `${start.batch_id}/${start.seq}`;
     const attempt = `${item}/${start.attempt}`;
     const known = acks.batches.get(start.batch_id);
-    if (book.completed.has(item)) problems.push(problem('ledger', `${attempt} started after ${item} was completed`));
-    if (!image.batches.has(start.batch_id)) problems.push(problem('lost', `${attempt} ran, and its batch is gone`));
+    if (book.completed.has(item))
+      problems.push(problem('ledger', `${attempt} started after ${item} was completed`));
+    if (!image.batches.has(start.batch_id))
+      problems.push(problem('lost', `${attempt} ran, and its batch is gone`));
     const tries = (book.tries.get(attempt) ?? 0) + 1;
     book.tries.set(attempt, tries);
     if (tries > 1 && !may_repeat && known !== undefined && !known.was_broken_off)
@@ -68,14 +71,18 @@ function checkBatch(batch: BatchImage, book: Ledger): Problem[] {
       const named = (JSON.parse(result ?? 'null') as { start?: string } | null)?.start ?? '';
       const start = book.starts.get(named);
       if (start?.batch_id !== batch.id || start.seq !== seq || start.attempt !== attempt)
-        problems.push(problem('ledger', `${item} is completed by a start that is not in the ledger: ${result}`));
+        problems.push(
+          problem('ledger', `${item} is completed by a start that is not in the ledger: ${result}`),
+        );
     } else if (status === 'failed' && isOurs(error_code) && !book.tries.has(`${item}/${attempt}`)) {
       problems.push(problem('ledger', `${item} failed in attempt ${attempt}, which never started`));
     }
   }
   for (const { seq, attempt, error_code } of batch.attempts) {
     if (isOurs(error_code) && !book.tries.has(`${batch.id}/${seq}/${attempt}`))
-      problems.push(problem('ledger', `${batch.id}/${seq} has a failed attempt ${attempt}, which never started`));
+      problems.push(
+        problem('ledger', `${batch.id}/${seq} has a failed attempt ${attempt}, which never started`),
+      );
   }
   return problems;
 }
@@ -85,14 +92,13 @@ function isOurs(code: string | null): boolean {
   return code === 'torture_retryable' || code === 'torture_permanent';
 }
 
-function readOn(path: string, book: Ledger): Start[] {
-  const size = existsSync(path) ? statSync(path).size : 0;
-  const buffer = Buffer.alloc(size - book.bytes);
+function readOn(path: string, book: Ledger, bytes: number): Start[] {
+  const buffer = Buffer.alloc(bytes - book.bytes);
   if (buffer.length === 0) return [];
   const file = openSync(path, 'r');
   readSync(file, buffer, 0, buffer.length, book.bytes);
   closeSync(file);
-  book.bytes = size;
+  book.bytes = bytes;
   return buffer.toString('utf8').trimEnd().split('\n').map(parse);
 }
 

@@ -3,7 +3,7 @@ import { type Client, createClient } from '../../packages/client/src/index.ts';
 import { createSeededChance, type SeededChance } from '../../packages/engine/src/testing/chance.ts';
 import { errorCode, isFinal } from '../../packages/protocol/src/index.ts';
 import type { AckLog, Action, Call, Known, Wish } from './ack-log.ts';
-import { makeBatch, makeItems, type NewBatch, perform, wrongIn } from './actions.ts';
+import { makeBatch, makeItems, type NewBatch, perform, wrongIn, wrongNumbers } from './actions.ts';
 import { ledger } from './ledger-processor.ts';
 import { type Problem, problem } from './problem.ts';
 
@@ -12,7 +12,7 @@ const CLIENTS = 4;
 /** Batches that are steered most: the newest ones. */
 const IN_FOCUS = 12;
 
-/** Items that wait in the steady batch, so that every restart has something to go on with. */
+/** Items that wait in the steady batch when the clients begin. */
 const STEADY_BACKLOG = 120;
 
 /** What outlives a server: whom the next one is asked about. */
@@ -21,8 +21,8 @@ export type Crowd = {
   ledgerFile: string;
   /** Bodies of new batches that nobody has an answer for: the same call is made again. */
   bodies: Map<string, NewBatch>;
-  /** The batch that is never steered. */
-  steady_id: string | null;
+  /** The call that made the batch which is never steered, so that every restart has something to go on with. */
+  steady: Call | null;
 };
 
 export type Shift = { crowd: Crowd; url: string; round: number; seed: number; items: number };
@@ -51,27 +51,37 @@ async function prepare(shift: Shift, client: Client, problems: Problem[]): Promi
   for (const call of crowd.acks.unborn.values()) {
     if (!(await ask(shift, client, call, { problems }))) return false;
   }
-  const known = crowd.acks.batches.get(crowd.steady_id ?? '');
-  const waiting = known === undefined ? 0 : (await client.get(known.id).catch(() => null))?.pending_items;
+  const known = steadyOf(crowd);
+  if (known === undefined) {
+    const call = crowd.acks.sent(
+      { action: 'create', batch_id: null, count: STEADY_BACKLOG, value: null },
+      round,
+    );
+    crowd.steady = call;
+    const items = steadyItems(shift, call);
+    crowd.bodies.set(call.tag, {
+      name: call.tag,
+      processor: ledger.name,
+      items,
+      concurrency: 2,
+      priority: 6,
+    });
+    return ask(shift, client, call, { problems });
+  }
+  const waiting = (await client.get(known.id).catch(() => null))?.pending_items;
   if (waiting === undefined) return false;
-  const count = Math.max(0, STEADY_BACKLOG - waiting);
-  if (count === 0) return true;
-  const wish: Wish =
-    known === undefined
-      ? { action: 'create', batch_id: null, count, value: null }
-      : { action: 'append', batch_id: known.id, count, value: null };
-  const call = crowd.acks.sent(wish, round);
-  const items = makeItems(createSeededChance(shift.seed), {
-    tag: call.tag,
-    count,
-    processor: ledger.name,
-    ledgerFile: crowd.ledgerFile,
-  });
-  if (known === undefined)
-    crowd.bodies.set(call.tag, { name: 'steady', processor: ledger.name, items, concurrency: 2 });
-  const answered = await ask(shift, client, call, { items, problems });
-  crowd.steady_id ??= [...crowd.acks.batches.values()].find(({ latest }) => latest.name === 'steady')?.id ?? null;
-  return answered;
+  const count = STEADY_BACKLOG - waiting;
+  if (count <= 0) return true;
+  const call = crowd.acks.sent({ action: 'append', batch_id: known.id, count, value: null }, round);
+  return ask(shift, client, call, { items: steadyItems(shift, call), problems });
+}
+
+function steadyOf({ acks, steady }: Crowd): Known | undefined {
+  return [...acks.batches.values()].find(({ latest }) => latest.name === steady?.tag);
+}
+
+function steadyItems({ crowd: { ledgerFile }, seed }: Shift, { tag, count }: Call) {
+  return makeItems(createSeededChance(seed), { tag, count, processor: ledger.name, ledgerFile });
 }
 
 async function work(
@@ -122,11 +132,24 @@ async function ask(
     }
     crowd.acks.refused(call, code ?? String(error));
     crowd.bodies.delete(call.tag);
-    if (code === 'wrong_status' && call.action !== 'create') return true;
+    if (code === 'wrong_status' && call.batch_id !== null)
+      return look(crowd, client, call.batch_id, problems);
     const text = error instanceof Error ? error.message : String(error);
-    problems.push(problem('answer', `${call.action} ${call.batch_id ?? ''} (${call.tag}) was answered: ${text}`));
+    problems.push(
+      problem('answer', `${call.action} ${call.batch_id ?? ''} (${call.tag}) was answered: ${text}`),
+    );
     return true;
   }
+}
+
+/** What a refused client does next. A read says what is on disk, so it must hold like an acknowledgement. */
+async function look({ acks }: Crowd, client: Client, batchId: string, problems: Problem[]): Promise<boolean> {
+  const batch = await client.get(batchId).catch(() => null);
+  if (batch === null) return false;
+  acks.seen(batch);
+  const wrong = wrongNumbers(batch);
+  if (wrong !== null) problems.push(problem('answer', `${batchId}, read: ${wrong}`));
+  return true;
 }
 
 type Choice = readonly [Action, number];
@@ -165,7 +188,7 @@ const FOR_FINAL: readonly Choice[] = [
 
 /** The next thing to ask; null when there is nothing to steer and no item left to hand in. */
 function choose(crowd: Crowd, chance: SeededChance, left: { items: number }): Wish | null {
-  const known = [...crowd.acks.batches.values()].filter(({ id }) => id !== crowd.steady_id);
+  const known = [...crowd.acks.batches.values()].filter(({ latest }) => latest.name !== crowd.steady?.tag);
   if (left.items > 0 && (known.length < 3 || chance.often(0.12))) {
     const count = takeItems(left, chance.often(0.1) ? 200 : 1 + chance.below(50));
     return { action: 'create', batch_id: null, count, value: null };

@@ -1,4 +1,4 @@
-import { copyFileSync, existsSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { openSqliteStore } from '../../packages/engine/src/adapters/store-sql/sqlite.ts';
@@ -55,13 +55,17 @@ export type EventImage = {
   count?: number;
 };
 
-/** Copies the database while nobody has it open. The next server recovers the original, as it was left. */
-export function copyImage(place: Place): void {
+/**
+ * Copies the database while nobody has it open: the next server recovers the original as it was left.
+ * Answers how long the ledger was at that moment.
+ */
+export function copyImage(place: Place): { ledger_bytes: number } {
   for (const end of ['', '-wal', '-shm']) rmSync(join(place.image, `sheaf.db${end}`), { force: true });
   for (const end of ['', '-wal']) {
     const from = join(place.data, `sheaf.db${end}`);
     if (existsSync(from)) copyFileSync(from, join(place.image, `sheaf.db${end}`));
   }
+  return { ledger_bytes: existsSync(place.ledger) ? statSync(place.ledger).size : 0 };
 }
 
 /** Reads the copy. Opening it does what a restart does: it replays the log of the database. */
@@ -72,7 +76,10 @@ export async function readImage(place: Place): Promise<Image> {
   await store.close();
   const database = new DatabaseSync(file, { readOnly: true });
   try {
-    const checked = database.prepare('pragma quick_check').all().map((row) => String(row.quick_check));
+    const checked = database
+      .prepare('pragma quick_check')
+      .all()
+      .map((row) => String(row.quick_check));
     broken.push(...checked.filter((line) => line !== 'ok').map((line) => `SQLite: ${line}`));
     return { batches: readBatches(database), broken };
   } finally {

@@ -102,7 +102,9 @@ export async function untilChildless(serverPid: number): Promise<boolean> {
 export function childrenOf(serverPid: number): number[] {
   return processIds().filter((pid) => {
     const args = readProc(pid, 'cmdline').split('\0').filter(Boolean);
-    return args.at(-1) === String(serverPid) && args.some((arg) => /runner-process[\\/]child\.[jt]s$/.test(arg));
+    return (
+      args.at(-1) === String(serverPid) && args.some((arg) => /runner-process[\\/]child\.[jt]s$/.test(arg))
+    );
   });
 }
 

@@ -1,12 +1,12 @@
 import { z } from 'zod';
 import type { ItemStatus } from './states.ts';
-import { isLonger, type Json, jsonSchema, nameSchema, plainText } from './text.ts';
+import { isLongerJson, type Json, jsonSchema, nameSchema, plainText } from './text.ts';
 
 /** The largest input and the largest result of an item, as JSON; more belongs into a file. */
 export const MAX_ITEM_JSON_BYTES = 262_144;
 
 const itemJsonSchema = jsonSchema.superRefine((value, context) => {
-  if (isLonger(JSON.stringify(value), MAX_ITEM_JSON_BYTES)) {
+  if (isLongerJson(value, MAX_ITEM_JSON_BYTES)) {
     context.addIssue({ code: 'custom', message: 'The input is larger than 256 KiB; upload a file instead.' });
   }
 });

@@ -96,6 +96,12 @@ describe('metadata', () => {
     expect(metadataSchema.safeParse({ a: '日'.repeat(6_000) }).success).toBe(false);
   });
 
+  it('does not hold itself', () => {
+    const circle: { self?: unknown } = {};
+    circle.self = circle;
+    expect(metadataSchema.safeParse(circle).success).toBe(false);
+  });
+
   it('is an object', () => {
     for (const value of [[], 'a', 1, null]) expect(metadataSchema.safeParse(value).success).toBe(false);
   });

@@ -42,15 +42,25 @@ export function isLonger(text: string, bytes: number): boolean {
   return text.length * 3 > bytes && new Blob([text]).size > bytes;
 }
 
+/** Whether a value has more bytes than that as JSON. One that holds itself is longer than any. */
+export function isLongerJson(value: unknown, bytes: number): boolean {
+  try {
+    return isLonger(JSON.stringify(value), bytes);
+  } catch {
+    return true;
+  }
+}
+
 /** Any JSON value. */
 export const jsonSchema = z.json();
 
 /** Small free data of the caller: at most 16 KiB, at most 8 levels deep. */
 export const metadataSchema = z.record(z.string().max(255), jsonSchema).superRefine((value, context) => {
-  if (isLonger(JSON.stringify(value), 16_384)) {
+  if (isLongerJson(value, 16_384)) {
     context.addIssue({ code: 'custom', message: 'Metadata is larger than 16 KiB.' });
+  } else if (depthOf(value) > 8) {
+    context.addIssue({ code: 'custom', message: 'Metadata is nested deeper than 8.' });
   }
-  if (depthOf(value) > 8) context.addIssue({ code: 'custom', message: 'Metadata is nested deeper than 8.' });
 });
 
 /** How deep a JSON value is nested; a plain value is 0. */

@@ -8,12 +8,25 @@ const MAX_ERRORS = 100;
  * Checks a value against its schema.
  *
  * @param pointer Where the value stands in the caller's document.
- * @throws invalid, naming each wrong field by JSON pointer (RFC 6901).
+ * @throws invalid, naming each wrong field by JSON pointer (RFC 6901); too_deep.
  */
 export function check<T>(schema: z.ZodType<T>, value: unknown, pointer = ''): T {
-  const result = schema.safeParse(value);
+  const result = parse(schema, value, pointer);
   if (result.success) return result.data;
   throw invalid(fieldErrors(result.error, pointer));
+}
+
+function parse<T>(schema: z.ZodType<T>, value: unknown, pointer: string): z.ZodSafeParseResult<T> {
+  try {
+    return schema.safeParse(value);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    // The walk down has no end: thousands of levels, or a value that holds itself.
+    const message = 'The value is nested too deep, or holds itself.';
+    throw new SheafError('too_deep', `${pointer === '' ? '' : `${pointer}: `}${message}`, {
+      errors: [{ pointer, code: 'too_deep', message }],
+    });
+  }
 }
 
 /** The problem that wrong fields make; names that cannot be names have a code of their own. */
@@ -29,7 +42,7 @@ export function invalid(errors: readonly FieldError[], count = errors.length): S
 }
 
 /** Zod's issues as ours. Unknown keys are told one by one, each at its own place. */
-export function fieldErrors(error: z.ZodError, pointer: string): FieldError[] {
+function fieldErrors(error: z.ZodError, pointer: string): FieldError[] {
   return error.issues.flatMap((issue): FieldError[] => {
     const path = issue.path.map((step) => `/${escapeStep(String(step))}`).join('');
     const at = `${pointer}${path}`;

@@ -117,7 +117,9 @@ export function createIntake(options: {
           : { idempotency: { route: 'create', key: idempotency_key, body_hash: body_hash ?? hashOf(raw) } }),
       },
     );
-    if (created && (input.start ?? items !== undefined)) {
+    const wantsStart = input.start ?? items !== undefined;
+    // A draft that was to start is one whose first call broke off here: the repeated one finishes it.
+    if (wantsStart && (created || batch.status === 'draft')) {
       return { batch: await store.start({ space, batch_id: batch.id, now, by }), created };
     }
     return { batch, created };

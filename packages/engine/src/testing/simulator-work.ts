@@ -116,11 +116,11 @@ async function record(world: SimulatedWorld, chance: SeededChance): Promise<bool
     const outcomes = chance.often(0.8) ? [...turn.done] : turn.done.slice(0, 1);
     const more = turn.stopped ? 0 : chance.pick([0, 0, 2, 6]);
     // Slots with a handler in them are never given away.
-    turn.width = Math.max(
-      turn.running.length,
-      turn.stopped ? 0 : chance.pick([turn.width, 1 + chance.below(4)]),
-    );
-    return { token: turn.token, outcomes, more, width: turn.width };
+    const wanted = turn.stopped ? 0 : chance.pick([turn.width, 1 + chance.below(4)]);
+    const width = Math.max(turn.running.length, wanted);
+    // Fewer slots count at once, more of them only once they are granted.
+    turn.width = Math.min(turn.width, width);
+    return { token: turn.token, outcomes, more, width };
   });
   const answers = await store.record(requests, clock.now());
   if (goesWrong(world, chance, 0.3)) world.echoes.push(...requests);

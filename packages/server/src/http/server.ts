@@ -80,12 +80,20 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
   const guardHost = createHostGuard([options.host ?? '127.0.0.1', ...(options.allowed_hosts ?? [])]);
   const guardOrigin = createOriginGuard(options.allowed_origins ?? []);
   const addresses = createAddressBook(app);
+  const hub = createHub(options.engine);
   let closing = false;
 
   answerErrors(app);
   await app.register(multipart);
   // Before the guards: only what has marked the request as an upgrade closes its socket when it is refused.
-  await app.register(websocket, { options: { maxPayload: MAX_MESSAGE_BYTES } });
+  await app.register(websocket, {
+    options: { maxPayload: MAX_MESSAGE_BYTES },
+    preClose: (done) => {
+      hub.close();
+      app.websocketServer.close();
+      done();
+    },
+  });
   app.addHook('onRoute', (route) => limitTime(route, request_timeout_ms));
   app.addHook('preClose', async () => {
     closing = true;
@@ -115,8 +123,6 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
   });
 
   addParsers(app);
-  const hub = createHub(options.engine);
-  app.addHook('preClose', async () => hub.close());
   await app.register(addRoutes, { engine: options.engine, hub });
   return app;
 

@@ -79,7 +79,10 @@ describe('uploading a file', () => {
   });
 
   it('keeps of a type only what is one', async () => {
-    expect((await upload('a', bytes, '<script>')).json.media_type).toBe('application/octet-stream');
+    expectProblem(await upload('a', bytes, '<script>'), 415, 'unsupported_media_type');
+    expect((await upload('a', bytes, `a/${'b'.repeat(100)}`)).json.media_type).toBe(
+      'application/octet-stream',
+    );
     expect((await upload('a', bytes, 'Image/SVG+xml; charset=utf-8')).json.media_type).toBe('image/svg+xml');
   });
 });

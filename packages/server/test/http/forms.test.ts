@@ -172,7 +172,6 @@ describe('a form that breaks', () => {
   it.each([
     ['without a boundary', PROCESSOR + FILE + END, 'multipart/form-data'],
     ['with another boundary', PROCESSOR + FILE + END, 'multipart/form-data; boundary=other'],
-    ['that is empty', '', undefined],
     ['that is no form', 'hello', undefined],
     ['with a field after a file', PROCESSOR + FILE + PROCESSOR.replace('processor', 'name') + END, undefined],
     ['with a field given twice', PROCESSOR + PROCESSOR + END, undefined],
@@ -201,12 +200,17 @@ describe('a form that breaks', () => {
     expectProblem(await sendRaw(body, '/api/batches', type), 400, 'malformed_multipart');
   });
 
-  it('with ten thousand parts: malformed_multipart', async () => {
-    const answer = await send([
-      ['processor', 'probe'],
-      ...Array.from({ length: 10_000 }, () => ['f', '', 'a'] as const),
-    ]);
-    expectProblem(answer, 400, 'malformed_multipart');
+  it('with ten thousand parts: malformed_multipart, and nothing is made', async () => {
+    const files = Array.from({ length: 10_000 }, () => ['f', '', 'a'] as const);
+    const problem = expectProblem(await send([['processor', 'probe'], ...files]), 400, 'malformed_multipart');
+    expect(problem).not.toHaveProperty('batch_id');
+    const fields = Array.from({ length: 101 }, (_, at) => [`f${at}`, ''] as const);
+    expectProblem(await send(fields), 400, 'malformed_multipart');
+  });
+
+  it('with nothing in it says what is missing', async () => {
+    expectProblem(await sendRaw(''), 422, 'invalid');
+    expectProblem(await send([]), 422, 'invalid');
   });
 
   it('with a field of a forbidden name: forbidden_key', async () => {

@@ -86,9 +86,17 @@ async function inject(
   return {
     status: response.statusCode,
     headers: response.headers,
-    json: isJson ? JSON.parse(response.body) : null,
+    json: isJson ? parsed(response.body) : null,
     text: response.body,
   };
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null; // a file that says it is JSON
+  }
 }
 
 /** Expects a problem with this code, in the form every problem has. */
@@ -147,7 +155,7 @@ export const NOBODY = 'bat_01k9cxy8g2e4rr7m5hq0tzvw3a';
 /** Writes an output, a log line, a metric and a step for each item. */
 const writer = defineProcessor({
   name: 'writer',
-  input: z.object({ text: z.string().default('hello') }).default({ text: 'hello' }),
+  input: z.strictObject({ text: z.string() }),
   async run(item, context) {
     const { writeFile } = await import('node:fs/promises');
     context.progress('writing', 50);

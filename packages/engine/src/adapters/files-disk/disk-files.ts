@@ -57,9 +57,10 @@ export function createDiskFiles({ root, verify = false, shared = false }: DiskFi
 
     async adopt(space, path) {
       try {
-        const { nlink, dev } = await lstat(path);
+        const found = await lstat(path);
+        if (!found.isFile()) throw new SheafError('invalid', `${path} is not a regular file.`);
         // Another name could still write to it, or it lies on another disk: then its bytes are copied.
-        if (nlink > 1 || dev !== (await stat(incoming)).dev) return await copyIn(space, path);
+        if (found.nlink > 1 || found.dev !== (await stat(incoming)).dev) return await copyIn(space, path);
         const stored = await hashFile(path);
         await place(space, path, stored);
         return stored;
@@ -162,9 +163,14 @@ export function createDiskFiles({ root, verify = false, shared = false }: DiskFi
 
 /** A space as a folder name: odd characters are escaped, so that no space can name a path or another's folder. */
 function folderName(space: string): string {
-  const escaped = space.replace(/[^a-z0-9_-]/gu, (character) => `%${character.codePointAt(0)?.toString(16)}.`);
+  const escaped = space.replace(
+    /[^a-z0-9_-]/gu,
+    (character) => `%${character.codePointAt(0)?.toString(16)}.`,
+  );
   // Longer than a file system takes: its digest, which no escaped name looks like.
-  return escaped.length > 0 && escaped.length <= 200 ? escaped : `~${createHash('sha256').update(escaped).digest('hex')}`;
+  return escaped.length > 0 && escaped.length <= 200
+    ? escaped
+    : `~${createHash('sha256').update(escaped).digest('hex')}`;
 }
 
 async function fsyncFile(path: string): Promise<void> {

@@ -30,14 +30,13 @@ export async function receive(source: Readable, path: string, maxBytes: number):
 /**
  * The sum of a local file.
  *
- * @throws invalid when it is no regular file, or changes while it is read.
+ * @throws invalid when it changes while it is read.
  */
 export async function hashFile(path: string): Promise<StoredBytes> {
   const hash = createHash('sha256');
   const handle = await open(path, 'r');
   try {
     const before = await handle.stat();
-    if (!before.isFile()) throw new SheafError('invalid', `${path} is not a regular file.`);
     let bytes = 0;
     for await (const chunk of handle.createReadStream({ autoClose: false, highWaterMark: 262_144 })) {
       bytes += chunk.length;

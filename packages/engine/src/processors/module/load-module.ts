@@ -56,16 +56,27 @@ function remedyFor(code: string): string {
 }
 
 function toProcessor(value: ProcessorDefinition<unknown, unknown>, url: string, where: string): Processor {
-  // Only a made processor has all its fields, `module` among them.
-  if ('max_memory_bytes' in value && 'module' in value && 'config' in value) {
-    const made = value as Processor;
-    return { ...made, module: made.module ?? url };
-  }
+  if (isMade(value)) return { ...value, module: value.module ?? url };
   try {
     return defineProcessor({ module: url, ...value });
   } catch (error) {
     throw bad(where, `is no processor: ${error instanceof Error ? error.message : String(error)}`, error);
   }
+}
+
+/** Whether `defineProcessor` has filled in everything already. */
+function isMade(value: object): value is Processor {
+  const fields = [
+    'version',
+    'description',
+    'isolation',
+    'idempotent',
+    'config',
+    'input',
+    'module',
+    'max_memory_bytes',
+  ];
+  return fields.every((field) => field in value);
 }
 
 function isDefinition(value: unknown): value is ProcessorDefinition<unknown, unknown> {

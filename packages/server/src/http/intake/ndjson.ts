@@ -50,7 +50,7 @@ async function checked(item: Json, line: number) {
  * Whether an item has no other fields than those the engine checks itself, and faster: ten million
  * come through here.
  */
-function isPlain(item: Json): item is NewItem {
+function isPlain(item: Json): item is Json & NewItem {
   if (typeof item !== 'object' || item === null || Array.isArray(item)) return false;
   for (const key in item) if (!PLAIN_FIELDS.has(key)) return false;
   return true;

@@ -11,6 +11,7 @@ describe('part watcher', () => {
       'a field and a file',
       [`${FIELD}\r\n\r\n1`, 'content-disposition: form-data; name="f"; filename="x.png"\r\n\r\nbytes'],
     ],
+    ['as many parts as there may be', Array.from({ length: 5 }, () => `${FIELD}\r\n\r\n1`)],
     ['an empty part', [`${FIELD}\r\n\r\n`]],
     [
       'a name with filename* in it',
@@ -45,6 +46,11 @@ describe('part watcher', () => {
       [`${FIELD}\r\nContent-Type: multipart/mixed; boundary=y\r\n\r\nx`],
       'multipart itself',
     ],
+    [
+      'six parts where five may be',
+      Array.from({ length: 6 }, () => `${FIELD}\r\n\r\n1`),
+      'more than 5 parts',
+    ],
     ['an endless head', [`X: ${'x'.repeat(20_000)}`], 'over 16 KiB'],
   ])('finds %s', async (_, parts, problem) => {
     for (const found of await watch(parts)) expect(found).toContain(problem);
@@ -60,7 +66,7 @@ function watch(parts: string[]): Promise<(string | null)[]> {
         body.subarray(at * size, (at + 1) * size),
       );
       const source = Readable.from(pieces);
-      const problem = watchParts(source, 'b0');
+      const problem = watchParts(source, 'b0', 5);
       await once(source, 'end');
       return problem();
     }),

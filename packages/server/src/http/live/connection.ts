@@ -4,7 +4,7 @@ import type { FastifyBaseLogger } from 'fastify';
 import type { Frame } from './frames.ts';
 import type { Hub } from './hub.ts';
 import { batchOf, type Message, parseMessage } from './messages.ts';
-import { createOutbox, type LiveSocket } from './outbox.ts';
+import { createOutbox, type LiveSocket, OPEN } from './outbox.ts';
 import { createPace } from './pace.ts';
 import { replay } from './replay.ts';
 
@@ -32,6 +32,8 @@ export function attach(
   const topics = new Map<string, () => void>();
   /** Frames of batches whose past is being replayed wait here, so that the order holds. */
   const held = new Map<string, { frames: Frame[]; missed: Set<string> }>();
+  /** The last event of a batch that was replayed: news of it may come late, and is no news then. */
+  const replayed = new Map<string, number>();
   const outbox = createOutbox(socket, resyncOf);
   const isTooFast = createPace({
     per_second: MESSAGES_PER_SECOND,
@@ -69,6 +71,8 @@ export function attach(
   });
 
   async function obey(message: Message): Promise<void> {
+    // What was asked on a connection that has closed meanwhile must leave no listener behind.
+    if (socket.readyState !== OPEN) return;
     const { type, topic } = message;
     if (type === 'unsubscribe') {
       leave(topic);
@@ -102,7 +106,6 @@ export function attach(
     const batchId = batchOf(topic);
     const waiting = { frames: [] as Frame[], missed: new Set<string>() };
     held.set(batchId, waiting);
-    let replayed = 0;
     try {
       const { event_seq } = await engine.get({ space, batch_id: batchId });
       outbox.say({ type: 'subscribed', topic, seq: event_seq });
@@ -112,13 +115,12 @@ export function attach(
           : null;
         if (frames === null) outbox.say(resyncOf(topic));
         for (const frame of frames ?? []) outbox.send(frame.text);
-        replayed = frames?.at(-1)?.stored_seq ?? 0;
+        const last = frames?.at(-1)?.stored_seq;
+        if (typeof last === 'number') replayed.set(batchId, last);
       }
     } finally {
       held.delete(batchId);
-      for (const { stored_seq, text } of waiting.frames) {
-        if (stored_seq === null || stored_seq > replayed) outbox.send(text);
-      }
+      for (const frame of waiting.frames) if (!isOld(frame)) outbox.send(frame.text);
       for (const missed of waiting.missed) outbox.say(resyncOf(missed));
     }
   }
@@ -126,12 +128,18 @@ export function attach(
   function deliver(frame: Frame, of: readonly string[]): void {
     const missed = () => of.filter((topic) => topics.has(topic));
     const waiting = held.get(frame.batch_id);
+    if (isOld(frame)) return;
     if (waiting === undefined) outbox.offer(frame.text, missed);
     else if (waiting.frames.length < MAX_HELD) waiting.frames.push(frame);
     else for (const topic of missed()) waiting.missed.add(topic);
   }
 
+  function isOld({ batch_id, stored_seq }: Frame): boolean {
+    return stored_seq !== null && stored_seq <= (replayed.get(batch_id) ?? 0);
+  }
+
   function leave(topic: string): void {
+    if (topic.startsWith('batch:')) replayed.delete(batchOf(topic));
     topics.get(topic)?.();
     topics.delete(topic);
   }

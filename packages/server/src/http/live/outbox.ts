@@ -24,7 +24,8 @@ export type Outbox = {
   offer(text: string, topics: () => readonly string[]): void;
 };
 
-const OPEN = 1;
+/** The state of a WebSocket that can be sent to. */
+export const OPEN = 1;
 
 /** With more than this on its way to a client, news would only make it later. */
 const MAX_BUFFERED_BYTES = 1_048_576;
