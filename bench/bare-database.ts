@@ -54,7 +54,9 @@ const INSERT_ROWS = 10_000;
 
 /** The prepared loop anybody would write to get rows in. */
 export function insertItems(database: DatabaseSync, inputs: Iterable<string>): number {
-  const insert = database.prepare('insert into item (batch_no, seq, input, bytes, attempt) values (1, ?, ?, 0, 0)');
+  const insert = database.prepare(
+    'insert into item (batch_no, seq, input, bytes, attempt) values (1, ?, ?, 0, 0)',
+  );
   const grow = database.prepare('update batch set total_items = ? where no = 1');
   let seq = 0;
   for (const input of inputs) {

@@ -15,6 +15,9 @@ import { tableOf } from './torture/table.ts';
 
 const MOST_SHOWN = 20;
 
+// The servers die with us: they are killed when this process exits, by whatever way.
+process.once('SIGINT', () => process.exit(130));
+process.once('SIGTERM', () => process.exit(143));
 process.exitCode = await main();
 
 async function main(): Promise<number> {

@@ -1,7 +1,8 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { type Bench, shareLine } from '../bench.ts';
 import { insertItems, openBareDatabase } from '../bare-database.ts';
-import { doNothing, fill, IN_FLIGHT, type Input, inputOf, noop, openEngine, secondsUntilDone } from '../work.ts';
+import { type Bench, shareLine } from '../bench.ts';
+import { doNothing, type Input, inputOf } from '../nothing.ts';
+import { fill, IN_FLIGHT, noop, openEngine, secondsToComplete } from '../work.ts';
 
 /** Items the bare loop leases and records in one transaction. */
 const CHUNK = 500;
@@ -18,7 +19,10 @@ export const noopBench: Bench = {
       insertItems(database, inputs(size));
       const from = performance.now();
       await drainBare(database);
-      return { rate: size / ((performance.now() - from) / 1000), rss_bytes: process.resourceUsage().maxRSS * 1024 };
+      return {
+        rate: size / ((performance.now() - from) / 1000),
+        rss_bytes: process.resourceUsage().maxRSS * 1024,
+      };
     },
     ours: drainOurs,
   },
@@ -34,11 +38,8 @@ export const noopBench: Bench = {
 
 export async function drainOurs({ size, folder }: { size: number; folder: string }) {
   const engine = await openEngine(folder, [noop]);
-  const id = await fill(engine, noop.name, size);
-  const seconds = await secondsUntilDone(engine, id, () => engine.start({ batch_id: id }));
-  const { completed_items: completed } = await engine.get({ batch_id: id });
+  const seconds = await secondsToComplete(engine, await fill(engine, noop.name, size));
   await engine.close();
-  if (completed !== size) throw new Error(`${completed} of ${size} items were completed.`);
   return { rate: size / seconds, rss_bytes: process.resourceUsage().maxRSS * 1024 };
 }
 
@@ -59,7 +60,8 @@ async function drainBare(database: DatabaseSync): Promise<void> {
   const read = database.prepare(
     'select seq, input from item where batch_no = 1 and seq >= ? and seq < ? and status is null',
   );
-  const write = database.prepare(`update item set status = 'completed', attempt = 1, config_no = 1, result = ?,
+  const write =
+    database.prepare(`update item set status = 'completed', attempt = 1, config_no = 1, result = ?,
     started_at = ?, duration_ms = ?, finished_at = ? where batch_no = 1 and seq = ? and status is null`);
   const count = database.prepare('update batch set completed_items = completed_items + ? where no = 1');
   let first = 1;

@@ -1,5 +1,5 @@
 import { appendFileSync } from 'node:fs';
-import type { Batch, Wire } from '../../packages/protocol/src/index.ts';
+import type { Batch, BatchStatus, PauseReason, Wire } from '../../packages/protocol/src/index.ts';
 
 export type Action =
   | 'create'
@@ -31,19 +31,38 @@ export type Call = Wish & { no: number; tag: string; round: number };
 /** Items in the order they were handed in, by the call whose tag their names carry. */
 export type Handed = { first_seq: number; count: number; tag: string };
 
+/** The part of a batch that nothing but a stored move may change, as it stood after its event `event_seq`. */
+export type State = {
+  status: BatchStatus;
+  pause_reason: PauseReason | null;
+  round: number;
+  priority: number;
+  concurrency: number;
+  total_items: number;
+  event_seq: number;
+};
+
+/** What the server said of a batch, and on which call; null for a read. */
+export type Heard = { call: Call | null; state: State; completed_items: number };
+
 /** A batch that somebody has the server's word for. */
 export type Known = {
   id: string;
-  /** The answer with the highest event number: what must still hold. */
+  /** What a client believes it is. */
   latest: Wire<Batch>;
   items: Handed[];
-  /** Sent and not answered: each may have come true, or not. */
+  /** What the last look at the database found; null when it was not there then. */
+  found: State | null;
+  /** What was said since. */
+  heard: Heard[];
+  /** Sent since and not answered: each may have come true, or not. */
   open: Call[];
-  /** A retry was sent since the last look at the database. */
   was_retried: boolean;
-  /** An item may start twice with one number: it was given back unburned. */
+  /** Since ever: an item may start twice with one number, because it was given back unburned. */
   was_broken_off: boolean;
 };
+
+export type Counts = { sent: number; acknowledged: number; refused: number; unanswered: number };
 
 export type AckLog = ReturnType<typeof createAckLog>;
 
@@ -52,28 +71,27 @@ export function createAckLog(path: string) {
   const batches = new Map<string, Known>();
   /** New batches that nobody has an answer for, by tag. */
   const unborn = new Map<string, Call>();
-  const counts = { sent: 0, acknowledged: 0, refused: 0, unanswered: 0 };
+  const counts: Counts = { sent: 0, acknowledged: 0, refused: 0, unanswered: 0 };
 
   function write(what: string, call: Call, rest: object = {}): void {
     appendFileSync(path, `${JSON.stringify({ at: new Date().toISOString(), what, ...call, ...rest })}\n`);
   }
 
-  function know(batch: Wire<Batch>): Known {
-    const known = batches.get(batch.id);
-    if (known !== undefined) {
-      if (batch.event_seq >= known.latest.event_seq) known.latest = batch;
-      return known;
-    }
-    const added = {
+  function hear(batch: Wire<Batch>, call: Call | null): Known {
+    const known = batches.get(batch.id) ?? {
       id: batch.id,
       latest: batch,
       items: [],
+      found: null,
+      heard: [],
       open: [],
       was_retried: false,
       was_broken_off: false,
     };
-    batches.set(batch.id, added);
-    return added;
+    batches.set(batch.id, known);
+    if (batch.event_seq >= known.latest.event_seq) known.latest = batch;
+    known.heard.push({ call, state: stateOf(batch), completed_items: batch.completed_items });
+    return known;
   }
 
   return {
@@ -98,7 +116,7 @@ export function createAckLog(path: string) {
       counts.acknowledged += 1;
       const { id, status, pause_reason, event_seq, total_items } = batch;
       write('acknowledged', call, { id, status, pause_reason, event_seq, total_items, first_seq: firstSeq });
-      const known = know(batch);
+      const known = hear(batch, call);
       close(known, call);
       unborn.delete(call.tag);
       if (firstSeq !== null) known.items.push({ first_seq: firstSeq, count: call.count, tag: call.tag });
@@ -114,7 +132,7 @@ export function createAckLog(path: string) {
 
     /** A batch as it was read. */
     seen(batch: Wire<Batch>): void {
-      know(batch);
+      hear(batch, null);
     },
 
     unanswered(call: Call): void {
@@ -122,6 +140,12 @@ export function createAckLog(path: string) {
       write('unanswered', call);
     },
   };
+}
+
+/** What of a batch must hold, out of all that is said of it. */
+export function stateOf(batch: State): State {
+  const { status, pause_reason, round, priority, concurrency, total_items, event_seq } = batch;
+  return { status, pause_reason, round, priority, concurrency, total_items, event_seq };
 }
 
 function close(known: Known | undefined, call: Call): void {

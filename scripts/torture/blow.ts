@@ -13,8 +13,9 @@ import {
 
 /** How a round ends. */
 export type Blow = {
-  /** How long the clients have worked by then. */
+  /** How long it comes after the first start of an item; `in_recovery` does not wait for that. */
   after_ms: number;
+  in_recovery: boolean;
   /** The processes that run items die a moment before their server. */
   children_first: boolean;
   /** The server is stopped for this long, so that its leases run out, and goes on for a moment. */
@@ -31,7 +32,8 @@ const AWAKE_MS = 1_500;
 
 export function planBlow(chance: SeededChance): Blow {
   return {
-    after_ms: 150 + chance.below(2_000),
+    after_ms: 100 + chance.below(1_700),
+    in_recovery: chance.often(0.2),
     children_first: chance.often(0.2),
     stop_ms: chance.often(0.03) ? STOP_MS : 0,
     again_after_ms: chance.often(0.15)
@@ -40,8 +42,9 @@ export function planBlow(chance: SeededChance): Blow {
   };
 }
 
-export function wordsFor({ children_first, stop_ms, again_after_ms }: Blow): string {
+export function wordsFor({ in_recovery, children_first, stop_ms, again_after_ms }: Blow): string {
   const parts = [
+    in_recovery ? 'in recovery' : '',
     stop_ms > 0 ? `stopped for ${stop_ms / 1000} s` : '',
     children_first ? 'children first' : '',
     again_after_ms.length > 0 ? `${again_after_ms.length + 1} times in a row` : '',
@@ -51,8 +54,16 @@ export function wordsFor({ children_first, stop_ms, again_after_ms }: Blow): str
 
 export type Aftermath = { kills: number; problems: Problem[] };
 
-/** Stops and kills the server as planned; resolves when nothing of it is left. */
-export async function strike(server: ServerProcess, blow: Blow, place: Place): Promise<Aftermath> {
+/**
+ * Stops and kills the server as planned; resolves when nothing of it is left.
+ *
+ * @param onKill Called at the moment of the kill: whoever calls the server after it talks to nobody.
+ */
+export async function strike(
+  server: ServerProcess,
+  blow: Blow,
+  { place, onKill }: { place: Place; onKill: () => void },
+): Promise<Aftermath> {
   if (blow.stop_ms > 0) {
     sendSignal(server.pid, 'SIGSTOP');
     await wait(blow.stop_ms);
@@ -63,7 +74,9 @@ export async function strike(server: ServerProcess, blow: Blow, place: Place): P
     for (const pid of childrenOf(server.pid)) sendSignal(pid, 'SIGKILL');
     await wait(blow.after_ms % 60);
   }
-  const problems = await finish(server);
+  const dead = finish(server);
+  onKill();
+  const problems = await dead;
   for (const afterMs of blow.again_after_ms) {
     const next = startServer(place);
     await Promise.race([wait(afterMs), next.ended]);

@@ -9,6 +9,9 @@ import { type Problem, problem } from './problem.ts';
 
 const CLIENTS = 4;
 
+/** A client thinks up to this long between two calls. */
+const MOST_THOUGHT_MS = 40;
+
 /** Batches that are steered most: the newest ones. */
 const IN_FOCUS = 12;
 
@@ -35,7 +38,7 @@ export async function letClientsWork(shift: Shift, signal: AbortSignal): Promise
   const client = createClient({ url: shift.url });
   const problems: Problem[] = [];
   const left = { items: shift.items };
-  if (await prepare(shift, client, problems)) {
+  if (await prepare(shift, client, problems, signal)) {
     await Promise.all(
       Array.from({ length: CLIENTS }, (_, index) =>
         work(shift, client, { chance: createSeededChance(shift.seed + index), left, problems, signal }),
@@ -46,10 +49,15 @@ export async function letClientsWork(shift: Shift, signal: AbortSignal): Promise
 }
 
 /** Makes the calls again whose answer a kill swallowed, and fills up the steady batch. */
-async function prepare(shift: Shift, client: Client, problems: Problem[]): Promise<boolean> {
+async function prepare(
+  shift: Shift,
+  client: Client,
+  problems: Problem[],
+  signal: AbortSignal,
+): Promise<boolean> {
   const { crowd, round } = shift;
   for (const call of crowd.acks.unborn.values()) {
-    if (!(await ask(shift, client, call, { problems }))) return false;
+    if (signal.aborted || !(await ask(shift, client, call, { problems }))) return false;
   }
   const known = steadyOf(crowd);
   if (known === undefined) {
@@ -69,7 +77,7 @@ async function prepare(shift: Shift, client: Client, problems: Problem[]): Promi
     return ask(shift, client, call, { problems });
   }
   const waiting = (await client.get(known.id).catch(() => null))?.pending_items;
-  if (waiting === undefined) return false;
+  if (waiting === undefined || signal.aborted) return false;
   const count = STEADY_BACKLOG - waiting;
   if (count <= 0) return true;
   const call = crowd.acks.sent({ action: 'append', batch_id: known.id, count, value: null }, round);
@@ -105,7 +113,7 @@ async function work(
       const items = call.action === 'append' ? makeItems(chance, { ...about, processor }) : [];
       if (!(await ask(shift, client, call, { items, problems }))) return;
     }
-    await wait(chance.below(60));
+    await wait(chance.below(MOST_THOUGHT_MS));
   }
 }
 

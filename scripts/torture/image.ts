@@ -33,9 +33,12 @@ export type BatchImage = {
   accepted: number;
   items: ItemImage[];
   events: EventImage[];
+  outputs: OutputImage[];
   /** Failed attempts that another one followed. */
   attempts: { seq: number; attempt: number; error_code: string }[];
 };
+
+export type OutputImage = { id: string; seq: number; space: string; sha256: string; bytes: number };
 
 export type ItemImage = {
   seq: number;
@@ -44,6 +47,8 @@ export type ItemImage = {
   attempt: number;
   result: string | null;
   error_code: string | null;
+  /** Whether its input asks for an output; null for probes. */
+  wants_output: 0 | 1 | null;
 };
 
 export type EventImage = {
@@ -53,6 +58,8 @@ export type EventImage = {
   pause_reason?: PauseReason | null;
   by?: string;
   count?: number;
+  total_items?: number;
+  fields?: string[];
 };
 
 /**
@@ -65,7 +72,11 @@ export function copyImage(place: Place): { ledger_bytes: number } {
     const from = join(place.data, `sheaf.db${end}`);
     if (existsSync(from)) copyFileSync(from, join(place.image, `sheaf.db${end}`));
   }
-  return { ledger_bytes: existsSync(place.ledger) ? statSync(place.ledger).size : 0 };
+  return { ledger_bytes: ledgerBytes(place) };
+}
+
+export function ledgerBytes({ ledger }: Place): number {
+  return existsSync(ledger) ? statSync(ledger).size : 0;
 }
 
 /** Reads the copy. Opening it does what a restart does: it replays the log of the database. */
@@ -104,10 +115,12 @@ function readBatches(database: DatabaseSync): Map<string, BatchImage> {
         policies: JSON.parse(String(policies)),
         accepted: sums.accepted?.sum ?? 0,
         items: read<ItemImage>(
-          'select seq, name, status, attempt, result, error_code from item where batch_no = ? order by seq',
+          `select seq, name, status, attempt, result, error_code, json_extract(input, '$.output') as wants_output
+            from item where batch_no = ? order by seq`,
           no,
         ),
         events: events.map(({ seq, type, data }) => ({ ...JSON.parse(data), seq, type })),
+        outputs: read('select id, seq, space, sha256, bytes from file where batch_no = ?', no),
         attempts: read('select seq, attempt, error_code from attempt where batch_no = ?', no),
       } as unknown as BatchImage; // columns have the names and types of the fields
       return [batch.id, batch] as const;

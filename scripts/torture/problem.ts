@@ -7,6 +7,7 @@ export const PROBLEM_KINDS = {
   moved: 'acknowledged moves undone',
   drift: 'counter drift',
   ledger: 'ledger mismatches',
+  outputs: 'outputs missing or wrong',
   answer: 'wrong answers',
   process: 'processes astray',
 } as const;

@@ -12,3 +12,6 @@ export type {
   WorkItem,
 } from './ports/processor.ts';
 export type { PackRecord, Records } from './ports/records.ts';
+export { type CommandDefinition, defineCommand } from './processors/command/command.ts';
+export { defineHttp, type HttpOptions } from './processors/http/http.ts';
+export { loadModule } from './processors/module/load-module.ts';

@@ -12,7 +12,7 @@ const high = createLedger({ name: 'high', run: takes(20) });
 const endless = createLedger({ name: 'endless', run: takes(20) });
 const small = createLedger({ name: 'small', run: takes(20) });
 const growing = createLedger({ name: 'growing', run: waits });
-const shrinking = createLedger({ name: 'shrinking', run: takes(15) });
+const shrinking = createLedger({ name: 'shrinking', run: waits });
 const mixed = createLedger({
   name: 'mixed',
   run: (item, context, gate) => (item.seq === 1 ? gate.pass() : takes(5)(item, context)),
@@ -53,11 +53,16 @@ describe('the concurrency of a batch', () => {
   });
 
   it('goes down as items end when it is lowered', async () => {
-    const batch = await world.make({ processor: 'shrinking', items: numbered(200), concurrency: 6 });
+    const batch = await world.make({ processor: 'shrinking', items: numbered(40), concurrency: 6 });
     await until('six items run', () => shrinking.atWork === 6);
     await world.engine.update({ batch_id: batch.id, fields: { concurrency: 2 } });
-    await until('two items run', () => shrinking.atWork <= 2);
+    shrinking.release(4);
+    await until('the four are recorded', async () => (await world.get(batch)).completed_items === 4);
+    expect(shrinking.atWork).toBe(2);
     shrinking.mostAtWork = 0;
+    shrinking.release(1);
+    await until('another one has begun', () => shrinking.starts.length === 7);
+    shrinking.open();
     await world.end(batch);
     expect(shrinking.mostAtWork).toBe(2);
   });

@@ -82,15 +82,37 @@ describe('Files: disk', () => {
     expect(bytes).toBeLessThan(200_000);
   });
 
-  test('ends every reader of the source when it refuses', async () => {
+  test('keeps every space inside its own folder, and out of the one for what is received', async () => {
+    const inner = join(root, 'inner');
+    const files = createDiskFiles({ root: inner });
+    for (const space of ['..', '.', '', '../x', '/etc', '.tmp', 'A', 'a\\b', 'nul\0']) {
+      await files.put(space, Readable.from([Buffer.from('x')]));
+    }
+    expect(await readdir(root)).toEqual(['inner']);
+    expect(await readdir(join(inner, '.tmp'))).toEqual([]);
+    // Small letters only: some file systems do not tell them from capitals.
+    const folders = (await readdir(inner)).filter((name) => name !== '.tmp');
+    expect(folders).toHaveLength(9);
+    for (const name of folders) expect(name).toMatch(/^[a-z0-9_%~.-]+$/);
+  });
+
+  test('ends the source when it refuses, and when it cannot write at all', async () => {
+    const endless = () => {
+      return new Readable({
+        read() {
+          this.push(Buffer.alloc(1_000));
+        },
+      });
+    };
     const files = createDiskFiles({ root });
-    const source = new Readable({
-      read() {
-        this.push(Buffer.alloc(1_000));
-      },
-    });
-    await files.put('default', source, { max_bytes: 5_000 }).catch(() => undefined);
-    expect(source.destroyed).toBe(true);
+    const large = endless();
+    await files.put('default', large, { max_bytes: 5_000 }).catch(() => undefined);
+    expect(large.destroyed).toBe(true);
+
+    await rm(join(root, '.tmp'), { recursive: true });
+    const unlucky = endless();
+    await expect(files.put('default', unlucky)).rejects.toThrow();
+    expect(unlucky.destroyed).toBe(true);
   });
 
   test.each([

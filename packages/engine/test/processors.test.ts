@@ -1,7 +1,9 @@
+import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
 import { errorCode } from '@sheaf/protocol';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createInlineRunner } from '../src/adapters/runner-inline/inline-runner.ts';
@@ -105,7 +107,6 @@ describe('module', () => {
     ['syntax.ts', 'export const x = ;', /cannot be imported/],
     ['throws.ts', `throw new Error('at import');`, /at import/],
     ['package.ts', `import 'no-such-package'; export const x = 1;`, /packages must be installed/],
-    ['enum.ts', 'export enum Colour { red }', /build step/],
     ['name.ts', `export const x = { name: 'Not A Name', run() {} };`, /lower case/],
   ])('refuses %s, naming the file and the remedy', async (name, source, words) => {
     const file = source === null ? join(folder, name) : await module(name, source);
@@ -113,6 +114,20 @@ describe('module', () => {
     expect(errorCode(problem)).toBe('bad_config');
     expect(String(problem)).toContain(name);
     expect(String(problem)).toMatch(words);
+  });
+
+  // Vitest compiles what it imports, so only a Node of its own meets what Node cannot read.
+  test('says which TypeScript needs a build step', async () => {
+    const file = await module('enum.ts', 'export enum Colour { red }');
+    const loader = pathToFileURL(join(import.meta.dirname, '../src/processors/module/load-module.ts')).href;
+    const script = `import { loadModule } from '${loader}'; await loadModule(process.argv[1]).catch((error) => console.log(error.message));`;
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      '--input-type=module',
+      '-e',
+      script,
+      file,
+    ]);
+    expect(stdout).toMatch(/enum\.ts cannot be imported.*build step/);
   });
 });
 

@@ -51,13 +51,14 @@ export function describeThrown(thrown: unknown): string {
   if (typeof thrown !== 'object' || thrown === null) return cleanText(primitiveText(thrown), MAX_MESSAGE);
   const message = read(thrown, 'message');
   const name = read(thrown, 'name');
-  const cause = read(read(thrown, 'cause'), 'message');
+  // `fetch failed` alone says nothing: what happened stands in the cause. An error with a code of its
+  // own was worded for people.
+  const cause = codeOf(thrown) === null ? read(read(thrown, 'cause'), 'message') : null;
   const text =
     typeof message === 'string' && message !== ''
       ? message
       : (codeOf(thrown) ?? `an object without a message was thrown`);
   const prefix = typeof name === 'string' && TELLING_NAMES.has(name) ? `${name}: ` : '';
-  // `fetch failed` alone says nothing: what happened stands in the cause.
   const suffix = typeof cause === 'string' && cause !== '' ? `: ${cleanText(cause, MAX_MESSAGE)}` : '';
   return cleanText(`${prefix}${cleanText(text, MAX_MESSAGE)}${suffix}`, MAX_MESSAGE);
 }

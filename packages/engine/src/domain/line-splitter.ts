@@ -9,8 +9,10 @@ export function createLineSplitter(onLine: (line: string) => void): {
 } {
   const decoder = new TextDecoder();
   let rest = '';
+  let isFed = false;
   return {
     write(chunk) {
+      isFed = true;
       rest += typeof chunk === 'string' ? chunk : decoder.decode(chunk, { stream: true });
       // A carriage return at the very end may be half of a line end.
       const lines = rest.split(/\r\n|\n|\r(?!$)/);
@@ -22,9 +24,13 @@ export function createLineSplitter(onLine: (line: string) => void): {
       }
     },
     flush() {
-      const last = rest.replace(/\r$/, '');
+      // Most items print nothing, and this is asked after each.
+      if (!isFed) return;
+      isFed = false;
+      // What is left of a character that never came whole.
+      const last = rest + decoder.decode();
       rest = '';
-      if (last !== '') onLine(last);
+      if (last !== '') onLine(last.replace(/\r$/, ''));
     },
   };
 }

@@ -15,7 +15,12 @@ export interface Dispatch {
   take(signal: AbortSignal): Promise<Turn | null>;
   /** Ends a turn. `again`: it was offered while in hand, so look at the Store once more and offer it anew. */
   handBack(turn: Turn): Promise<{ again: boolean }>;
-  /** Whether another batch waits for a turn. A guess is enough: it decides who goes next, never what is right. */
-  hasWaiting(): boolean;
+  /**
+   * Whether another batch waits for a turn, of this priority at least. A guess is enough: it decides
+   * who goes next, never what is right.
+   *
+   * @default least any priority
+   */
+  hasWaiting(least?: number): boolean;
   close(): Promise<void>;
 }

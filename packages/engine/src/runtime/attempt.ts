@@ -1,4 +1,4 @@
-import { type Failure, type Json, makeId } from '@sheaf/protocol';
+import { errorCode, type Failure, type Json, makeId } from '@sheaf/protocol';
 import mime from 'mime';
 import type { Chance, Clock } from '../ports/clock.ts';
 import type { Files } from '../ports/files.ts';
@@ -16,6 +16,8 @@ export type Ended = {
   metrics: Record<string, number> | null;
   outputs: OutputRow[] | null;
   log: string | null;
+  /** No outcome: it was broken off, or the disk had no room for what it made. The item goes back unburned. */
+  isVoid: boolean;
 };
 
 export type AttemptContext = {
@@ -28,53 +30,62 @@ export type AttemptContext = {
   onNews: (news: RunNews) => void;
 };
 
-type Tools = { runner: Runner; files: Files; clock: Clock; chance: Chance };
+type Tools = {
+  runner: Runner;
+  files: Files;
+  clock: Clock;
+  chance: Chance;
+  /** Told of a full disk; answers whether it is ours, so that the item is not to blame. */
+  onDiskFull: () => Promise<boolean>;
+};
+
+type Said = Omit<Ended, 'item' | 'started_at' | 'duration_ms' | 'isVoid'>;
 
 /**
  * Runs one item and keeps its outputs. The bytes of outputs are stored before the outcome names
  * them: a crash in between leaves a file that nobody knows, never a completed item without its file.
+ *
+ * Never rejects: whatever goes wrong is what became of the attempt.
  */
 export async function runAttempt(tools: Tools, context: AttemptContext, item: LeasedItem): Promise<Ended> {
   const startedAt = tools.clock.now();
   const from = performance.now();
-  const end = (rest: Omit<Ended, 'item' | 'started_at' | 'duration_ms'>): Ended => ({
-    item,
-    started_at: startedAt,
-    duration_ms: Math.round(performance.now() - from),
-    ...rest,
+  const said = await run(tools, context, item).catch((error: unknown) => {
+    // A mistake of ours; the item must not hang on it.
+    return failedBy('internal', `The attempt could not be made: ${messageOf(error)}`);
   });
-  const fail = (error: Failure) =>
-    end({ result: null, failure: { error, retry_after_ms: null }, metrics: null, outputs: null, log: null });
-
-  let input: { path: string; release: () => Promise<void> } | null = null;
-  try {
-    if (item.file !== null) input = await tools.files.local(context.batch.space, item.file.sha256);
-  } catch (error) {
-    return fail({
-      kind: 'retryable',
-      code: 'input_unreadable',
-      message: `The input file cannot be read: ${messageOf(error)}`,
-    });
-  }
-  const result = await tools.runner.run(
-    {
-      processor: context.processor,
-      config: context.config,
-      item: workItem(context.batch, item, input?.path ?? null),
-      timeout_ms: context.batch.policies.item_timeout_ms,
-      work_dir: `${context.work_dir}/${item.seq}-${item.attempt}`,
-    },
-    { signal: context.signal, onNews: context.onNews },
-  );
-  await input?.release();
-  return end(await keep(tools, context.batch.space, result));
+  const durationMs = Math.round(performance.now() - from);
+  const { failure } = said;
+  const isVoid =
+    failure !== null &&
+    (failure.error.kind === 'cancelled' || (failure.error.code === 'storage_full' && (await tools.onDiskFull())));
+  return { item, started_at: startedAt, duration_ms: durationMs, ...said, isVoid };
 }
 
-async function keep(
-  tools: Tools,
-  space: string,
-  result: RunResult,
-): Promise<Omit<Ended, 'item' | 'started_at' | 'duration_ms'>> {
+async function run(tools: Tools, context: AttemptContext, item: LeasedItem): Promise<Said> {
+  const { batch } = context;
+  let input: { path: string; release: () => Promise<void> } | null = null;
+  try {
+    if (item.file !== null) input = await tools.files.local(batch.space, item.file.sha256);
+  } catch (error) {
+    return failedBy('input_unreadable', `The input file cannot be read: ${messageOf(error)}`);
+  }
+  try {
+    const task = {
+      processor: context.processor,
+      config: context.config,
+      item: workItem(batch, item, input?.path ?? null),
+      timeout_ms: batch.policies.item_timeout_ms,
+      work_dir: `${context.work_dir}/${item.seq}-${item.attempt}`,
+    };
+    const result = await tools.runner.run(task, { signal: context.signal, onNews: context.onNews });
+    return await keep(tools, batch.space, result);
+  } finally {
+    await input?.release();
+  }
+}
+
+async function keep(tools: Tools, space: string, result: RunResult): Promise<Said> {
   const { metrics, log } = result;
   if (!result.ok) {
     const { error, retry_after_ms } = result;
@@ -86,13 +97,14 @@ async function keep(
     const outputs = await keepOutputs(tools, space, result.outputs);
     return { result: result.result, failure: null, metrics, outputs, log };
   } catch (error) {
-    const failure: Failure = {
-      kind: 'retryable',
-      code: 'output_not_stored',
-      message: `An output could not be stored: ${messageOf(error)}`,
-    };
-    return { result: null, failure: { error: failure, retry_after_ms: null }, metrics, outputs: null, log };
+    const code = errorCode(error) === 'storage_full' ? 'storage_full' : 'output_not_stored';
+    return { ...failedBy(code, `An output could not be stored: ${messageOf(error)}`), metrics, log };
   }
+}
+
+function failedBy(code: string, message: string): Said {
+  const error: Failure = { kind: 'retryable', code, message };
+  return { result: null, failure: { error, retry_after_ms: null }, metrics: null, outputs: null, log: null };
 }
 
 async function keepOutputs(tools: Tools, space: string, outputs: readonly RunOutput[]): Promise<OutputRow[]> {

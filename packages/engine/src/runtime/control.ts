@@ -8,7 +8,7 @@ import {
   updateBatchSchema,
 } from '@sheaf/protocol';
 import type { Engine, Target } from '../api.ts';
-import { check } from '../domain/check.ts';
+import { check, invalid } from '../domain/check.ts';
 import type { Registry } from '../domain/registry.ts';
 import type { Chance, Clock } from '../ports/clock.ts';
 import type { Dispatch } from '../ports/dispatch.ts';
@@ -161,6 +161,11 @@ export function createControl(options: {
     },
 
     async cleanup({ space = 'default', days_old }) {
+      // A moment in the future would take what has only just ended.
+      if (!Number.isSafeInteger(days_old) || days_old < 0) {
+        const message = 'Days are a whole number from 0.';
+        throw invalid([{ pointer: '/days_old', code: 'invalid', message }]);
+      }
       const now = clock.now();
       const cleaned = await store.expire({ space, before: now - days_old * DAY_MS, now });
       return { cleaned_count: cleaned, days_old };

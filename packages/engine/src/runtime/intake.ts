@@ -7,11 +7,11 @@ import {
   DEFAULT_CONCURRENCY,
   DEFAULT_POLICIES,
   DEFAULT_PRIORITY,
-  errorCode,
   type FieldError,
   type Json,
   makeId,
   type NewItem,
+  newItemSchema,
   SheafError,
 } from '@sheaf/protocol';
 import mime from 'mime';
@@ -80,6 +80,7 @@ export function createIntake(options: {
       body_hash,
     }: Caller & { idempotency_key?: string; body_hash?: string },
   ): Promise<{ batch: Batch; created: boolean }> {
+    if (typeof raw !== 'object' || raw === null) check(createBatchSchema, raw);
     // Items have their own, faster check; the schema would walk each of them twice.
     const { items, ...rest } = raw;
     const input = check(createBatchSchema, items === undefined || Array.isArray(items) ? rest : raw);
@@ -137,18 +138,28 @@ export function createIntake(options: {
     let index = 0;
     let first: number | null = null;
 
-    async function write(): Promise<void> {
-      if (rows.length === 0) return;
-      const answer = await store.append({ space, batch_id, by, now: clock.now() }, rows);
-      batch = answer.batch;
-      first ??= answer.first_seq;
-      accepted += rows.length;
+    async function write(some = rows): Promise<void> {
       rows = [];
       chars = 0;
+      if (some.length === 0) return;
+      try {
+        const answer = await store.append({ space, batch_id, by, now: clock.now() }, some);
+        batch = answer.batch;
+        first ??= answer.first_seq;
+        accepted += some.length;
+      } catch (error) {
+        // One that names no file refuses its whole chunk; those before it are right.
+        const wrong = wrongRow(error, some.length);
+        if (wrong === null) throw error;
+        const before = accepted;
+        await write(some.slice(0, wrong));
+        throw invalid([{ ...noFile(some[wrong]), pointer: `/items/${before + wrong}/file_id` }]);
+      }
     }
 
     try {
-      for await (const { content, media_type, ...item } of items) {
+      for await (const incoming of items) {
+        const { content, media_type, ...item } = asItem(incoming, `/items/${index}`);
         const row = toItemRow(item, schema, `/items/${index}`);
         if (content !== undefined) row.file_id = (await keepContent(content, row, media_type)).id;
         rows.push(row);
@@ -158,10 +169,8 @@ export function createIntake(options: {
       }
       await write();
     } catch (error) {
-      // What came before the refused item is kept: the caller goes on from there.
-      const code = errorCode(error);
-      if (code !== undefined && code !== 'not_found' && code !== 'wrong_status')
-        await write().catch(() => undefined);
+      // What came before the refused item, or before the stream broke, is kept: the caller goes on from there.
+      await write().catch(() => undefined);
       throw withAccepted(error, accepted);
     }
     return { batch, accepted, first_seq: first };
@@ -229,6 +238,25 @@ function policiesOf(input: CreateBatch): Batch['policies'] {
 
 function hashOf(body: unknown): string {
   return createHash('sha256').update(JSON.stringify(body)).digest('hex');
+}
+
+/** @throws invalid for what is no item at all. */
+function asItem(incoming: IncomingItem, pointer: string): IncomingItem {
+  if (typeof incoming === 'object' && incoming !== null && !Array.isArray(incoming)) return incoming;
+  return check(newItemSchema, incoming, pointer);
+}
+
+/** Which of the rows the Store refused for its file, counted from 0; null when it was not that. */
+function wrongRow(error: unknown, count: number): number | null {
+  if (!(error instanceof SheafError) || error.code !== 'invalid') return null;
+  const [first] = (error.details.errors ?? []) as FieldError[];
+  const index = Number(/^\/items\/(\d+)\/file_id$/.exec(first?.pointer ?? '')?.[1] ?? Number.NaN);
+  return index < count ? index : null;
+}
+
+function noFile(row: ItemRow | undefined): { code: string; message: string } {
+  const id = String(row?.file_id).slice(0, 60);
+  return { code: 'not_found', message: `No file ${id}; upload it first.` };
 }
 
 function withAccepted(error: unknown, accepted: number): unknown {

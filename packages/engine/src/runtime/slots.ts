@@ -1,5 +1,6 @@
 /** How many items this process runs at the same time, over all batches. */
 export type Slots = {
+  readonly total: number;
   readonly free: number;
   /** Takes up to `wanted` slots at once and answers how many. */
   take(wanted: number): number;
@@ -15,6 +16,7 @@ export function createSlots(total: number): Slots {
   let waiting: (() => void)[] = [];
   const change = () => new Promise<void>((resolve) => waiting.push(resolve));
   return {
+    total,
     get free() {
       return free;
     },

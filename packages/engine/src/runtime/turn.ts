@@ -40,8 +40,13 @@ export type TurnTools = {
   chance: Chance;
   slots: Slots;
   work_dir: string;
-  /** Whether another turn waits for slots: then this one ends after its second. */
-  mustYield(): boolean;
+  /** Told of a full disk; answers whether it is ours. */
+  onDiskFull(): Promise<boolean>;
+  onError(error: unknown): void;
+  /** Whether another turn of this priority or a higher one waits for slots: then this one ends after its second. */
+  mustYield(priority: number): boolean;
+  /** How many slots a turn may use beside the others that work here; 0: none while higher ones need them. */
+  shareOf(turn: RunningTurn): number;
   onPulse(pulse: BatchPulse, ended: readonly Outcome[]): void;
   onNews(batch: LeasedBatch, item: LeasedItem, news: RunNews): void;
 };
@@ -52,6 +57,9 @@ export type RunningTurn = {
   readonly batch_id: string;
   /** Items at work, in the order they started. */
   readonly running: ReadonlyMap<number, RunningItem>;
+  readonly priority: number;
+  /** How many slots it could use. */
+  readonly demand: number;
   /** When the right to start items was last confirmed, by the monotonic clock. */
   readonly confirmed_at: number;
   /** The answer of a renewal asked for at `asked`. */
@@ -82,10 +90,18 @@ export type RunningItem = { item: LeasedItem; started_at: number; news: RunNews 
  *
  * @param options.pace Items a second this batch was seen to make, 0 when unknown.
  * @param options.asked The monotonic time the lease was asked for.
+ * @param options.priority The batch's, as its invitation said; each record tells the current one.
  */
 export function startTurn(
   tools: TurnTools,
-  options: { lease: Lease; processor: Processor; held: number; pace: number; asked: number },
+  options: {
+    lease: Lease;
+    processor: Processor;
+    held: number;
+    pace: number;
+    asked: number;
+    priority: number;
+  },
 ): RunningTurn {
   const { lease, processor } = options;
   const { token, batch } = lease;
@@ -102,6 +118,9 @@ export function startTurn(
   let width = lease.width;
   let heldSlots = options.held;
   let concurrency = batch.concurrency;
+  let priority = options.priority;
+  /** Items that may run beside those of other turns; looked at with each record and renewal. */
+  let share = batch.concurrency;
   let confirmedAt = options.asked;
   let phase: 'working' | 'stopping' | 'lost' | 'over' = 'working';
   let isBatchActive = true;
@@ -109,8 +128,12 @@ export function startTurn(
   let isPlanned = false;
   // The last record asked for more and got nothing: all that is ready is in somebody's hands.
   let isDry = false;
+  // What the last record found. It tells others how much this turn needs, so renewals do not touch it.
+  let wasDry = false;
+  // The last record asked for more width than it got.
+  let isNarrow = false;
+  let hasVoid = false;
   let finished = 0;
-  let usedFolder = false;
 
   const unstarted = () => queue.length - next;
   const isWorking = () => phase === 'working' && isBatchActive;
@@ -122,7 +145,8 @@ export function startTurn(
   function pump(): void {
     const mayStart = performance.now() - confirmedAt < START_RIGHT_MS;
     // Bounded: a turn with too much to record waits, however fast its items are.
-    const isReady = () => next < queue.length && running.size < width && ended.length < 2 * MAX_OUTCOMES;
+    const most = Math.min(width, share);
+    const isReady = () => next < queue.length && running.size < most && ended.length < 2 * MAX_OUTCOMES;
     while (mayStart && isWorking() && isReady()) {
       const item = queue[next++];
       if (item !== undefined) start(item);
@@ -133,7 +157,6 @@ export function startTurn(
   function start(item: LeasedItem): void {
     const entry: RunningItem = { item, started_at: tools.clock.now(), news: null };
     running.set(item.seq, entry);
-    if (processor.isolation === 'process' || item.file !== null) usedFolder = true;
     const context = {
       batch,
       processor,
@@ -145,26 +168,20 @@ export function startTurn(
         tools.onNews(batch, item, news);
       },
     };
-    runAttempt(tools, context, item).then(
-      (attempt) => end(attempt),
-      // Only a bug of ours gets here; the item must not hang on it.
-      (error: unknown) => crash(error),
-    );
+    void runAttempt(tools, context, item).then(end);
   }
 
   function end(attempt: Ended): void {
     running.delete(attempt.item.seq);
     finished += 1;
-    // A try that we broke off ourselves is no outcome: its item goes back, or its batch is over.
-    const wasAborted = aborter.signal.aborted && attempt.failure?.error.kind === 'cancelled';
-    if (phase !== 'lost' && !wasAborted) ended.push(attempt);
-    if (attempt.outputs !== null) usedFolder = true;
+    if (attempt.isVoid) {
+      // Its item goes back, or its batch is over; here it would only be broken off again.
+      hasVoid = true;
+      stop();
+    } else if (phase !== 'lost') {
+      ended.push(attempt);
+    }
     pump();
-  }
-
-  function crash(error: unknown): void {
-    lose();
-    done.reject(error);
   }
 
   /** At the end of the tick, so that what ended together is recorded together. */
@@ -181,7 +198,7 @@ export function startTurn(
   function flush(): void {
     if (recording !== null || phase === 'over') return;
     const more = wanted();
-    if (ended.length === 0 && more === 0) {
+    if (ended.length === 0 && more === 0 && !wantsWidth()) {
       finishIfIdle();
       return;
     }
@@ -198,12 +215,16 @@ export function startTurn(
     const asked = performance.now();
     const { backoff } = batch.policies;
     const outcomes = toOutcomes(list, { backoff, jitter: tools.chance.random(), now: tools.clock.now() });
+    updateShare();
+    const wide = takeSlots();
     try {
-      const answer = await tools.recorder.record({ token, outcomes, more, width: takeSlots() });
+      const answer = await tools.recorder.record({ token, outcomes, more, width: wide });
+      isNarrow = answer.width < Math.min(wide, running.size + unstarted());
       recorded(answer, outcomes, { more, asked });
-    } catch {
+    } catch (error) {
       // The disk is full or gone: nothing of this was kept, the items will run again.
       lose();
+      tools.onError(error);
     }
   }
 
@@ -216,13 +237,24 @@ export function startTurn(
     return unstarted() < idle || lacking > spare / 2 ? Math.max(0, lacking) : 0;
   }
 
-  function mustEnd(): boolean {
-    return performance.now() - startedAt >= TURN_MS && tools.mustYield();
+  /** Whether items that are leased already could start, if the lease were wider. */
+  function wantsWidth(): boolean {
+    if (!isWorking() || isNarrow || lease.alone || mustEnd()) return false;
+    return width < Math.min(aim(), running.size + unstarted());
   }
 
-  /** As many slots as the batch may have and this process can give. */
+  function mustEnd(): boolean {
+    return share === 0 || (performance.now() - startedAt >= TURN_MS && tools.mustYield(priority));
+  }
+
+  /** As many items as the batch may run, and as others leave room for. */
+  function updateShare(): void {
+    share = lease.alone ? 1 : Math.min(concurrency, tools.shareOf(turn));
+  }
+
+  /** As many slots as the turn may have and this process can give. */
   function aim(): number {
-    return Math.max(1, Math.min(concurrency, heldSlots + tools.slots.free));
+    return Math.max(1, Math.min(share, heldSlots + tools.slots.free));
   }
 
   /** What the lease should be as wide as from here on: never less than the handlers that run. */
@@ -244,12 +276,14 @@ export function startTurn(
     }
     confirmedAt = asked;
     concurrency = answer.batch.concurrency;
+    priority = answer.batch.priority;
     if (answer.items.length > 0) {
       queue = queue.slice(next).concat(answer.items);
       next = 0;
       Object.assign(configs, answer.configs);
     }
     isDry = more > 0 && answer.items.length === 0;
+    if (more > 0) wasDry = isDry;
     setWidth(answer.width);
     isBatchActive = isActive(answer.batch.status);
     tools.onPulse(answer.batch, outcomes);
@@ -278,9 +312,10 @@ export function startTurn(
 
   function finishIfIdle(): void {
     if (phase === 'over' || running.size > 0 || recording !== null || ended.length > 0) return;
-    if (isWorking() && unstarted() > 0) return;
-    const goesOn = isWorking() && !isDry;
-    const isHeld = phase === 'lost' || unstarted() > 0;
+    if (isWorking() && unstarted() > 0 && !mustEnd()) return;
+    const isHeld = phase === 'lost' || unstarted() > 0 || hasVoid;
+    // What is lost is not looked for at once: if it is still ours to do, the sweep finds it.
+    const goesOn = phase !== 'lost' && (isHeld || (isWorking() && !isDry));
     phase = 'over';
     tools.slots.giveBack(heldSlots);
     heldSlots = 0;
@@ -288,13 +323,21 @@ export function startTurn(
   }
 
   async function removeFolder(): Promise<void> {
-    if (usedFolder) await rm(workDir, { recursive: true, force: true }).catch(() => undefined);
+    // Nobody knows whether it is there: a failed attempt may have made it, too.
+    await rm(workDir, { recursive: true, force: true }).catch(() => undefined);
   }
 
   const turn: RunningTurn = {
     token,
     batch_id: batch.id,
     running,
+    get priority() {
+      return priority;
+    },
+    get demand() {
+      if (!isWorking()) return running.size;
+      return lease.alone ? 1 : Math.min(concurrency, wasDry ? running.size + unstarted() : concurrency);
+    },
     get confirmed_at() {
       return confirmedAt;
     },
@@ -309,6 +352,8 @@ export function startTurn(
       isBatchActive = answer.status !== null && isActive(answer.status);
       // Slots may have come free, or the concurrency was raised: a dry turn may ask again.
       isDry = false;
+      isNarrow = false;
+      updateShare();
       pump();
     },
     async hold() {

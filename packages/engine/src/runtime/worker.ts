@@ -4,11 +4,15 @@ import type { Dispatch, Turn } from '../ports/dispatch.ts';
 import type { Lease } from '../ports/leasing.ts';
 import type { Processor } from '../ports/processor.ts';
 import type { Store } from '../ports/store.ts';
+import { shareOf } from './share.ts';
 import { every } from './timers.ts';
 import { type RunningItem, type RunningTurn, startTurn, type TurnTools } from './turn.ts';
 
 /** Renewals come twice as often as the right to start items lasts. */
 const RENEW_MS = 400;
+
+/** How long broken-off items may take to end by themselves. */
+const FORCE_MS = 2_500;
 
 /** The works of this process: takes turns, leases, and keeps the leases alive. */
 export type Worker = {
@@ -18,8 +22,8 @@ export type Worker = {
   hold(batchId: string): Promise<void>;
   /** Breaks off what runs of a batch here. */
   abort(batchId: string): void;
-  /** Breaks off everything that runs. */
-  abortAll(): void;
+  /** While closing: breaks off what runs, and after a grace does not wait for it any more. */
+  cutOff(): void;
   /** Renews at once: what changed (concurrency, a pause) is known here without waiting. */
   refresh(): Promise<void>;
   /** Why a batch cannot run here, if so. */
@@ -33,38 +37,48 @@ export function startWorker(options: {
   dispatch: Dispatch;
   clock: Clock;
   boot: string;
-  tools: Omit<TurnTools, 'mustYield'>;
+  tools: Omit<TurnTools, 'mustYield' | 'shareOf' | 'onError'>;
   findProcessor: (name: string) => Processor | undefined;
   /** Called when a turn has ended: offers the batch again, or waits until its next retry is due. */
   onTurnEnd: (turn: Turn, end: { goesOn: boolean; next_ready_at: number | null }) => Promise<void>;
   onError: (error: unknown) => void;
 }): Worker {
   const { store, dispatch, clock, boot } = options;
-  const { slots } = options.tools;
+  const { slots, runner } = options.tools;
   const turns = new Set<RunningTurn>();
   const closing = new AbortController();
+  const isClosing = new Promise<void>((resolve) => {
+    closing.signal.addEventListener('abort', () => resolve(), { once: true });
+  });
   const paces = new Map<string, number>();
   const missing = new Map<string, string>();
-  /** A turn that got slots only in its mind yet: another one has to make room. */
-  let isWaiting = false;
   /** Set while an item must run alone: everybody else ends first, and nobody comes in. */
   let quiet: Promise<unknown> | null = null;
   const tools: TurnTools = {
     ...options.tools,
-    mustYield: () => isWaiting || quiet !== null || dispatch.hasWaiting(),
+    onError: options.onError,
+    mustYield: (priority) => quiet !== null || dispatch.hasWaiting(priority),
+    shareOf: (turn) => shareOf(turn, turns, slots.total),
   };
+  let isRefreshing = false;
+  let force: NodeJS.Timeout | null = null;
   const busy = new Set<Promise<void>>();
   const renewals = every(RENEW_MS, renew, options.onError);
   const loop = takeTurns();
 
   async function takeTurns(): Promise<void> {
     while (!closing.signal.aborted) {
+      // Slots first: who goes next is decided when somebody can go, so that a higher batch overtakes.
+      while (!closing.signal.aborted && (slots.free === 0 || quiet !== null)) {
+        await Promise.race([quiet ?? slots.available(), isClosing]);
+      }
       const turn = await dispatch.take(closing.signal);
       if (turn === null) return;
-      isWaiting = true;
-      while (slots.free === 0 || quiet !== null) await (quiet ?? slots.available());
-      isWaiting = false;
-      if (closing.signal.aborted) return;
+      if (slots.free === 0 || quiet !== null) {
+        await dispatch.handBack(turn);
+        await dispatch.offer([turn]);
+        continue;
+      }
       const work = serve(turn).catch(options.onError);
       busy.add(work);
       void work.finally(() => busy.delete(work));
@@ -72,7 +86,7 @@ export function startWorker(options: {
   }
 
   async function serve(turn: Turn): Promise<void> {
-    let end: WorkEnd = { goesOn: false, next_ready_at: null, refused: null };
+    let end = NOTHING;
     let again = false;
     try {
       end = await work(turn, { idle: false });
@@ -91,14 +105,12 @@ export function startWorker(options: {
     try {
       for (const other of turns) other.stop();
       await slots.idle();
-      return await work(turn, { idle: true });
+      return closing.signal.aborted ? NOTHING : await work(turn, { idle: true });
     } finally {
       quiet = null;
       over.resolve();
     }
   }
-
-  type WorkEnd = { goesOn: boolean; next_ready_at: number | null; refused: string | null };
 
   async function work(turn: Turn, { idle }: { idle: boolean }): Promise<WorkEnd> {
     const held = slots.take(slots.free);
@@ -129,12 +141,17 @@ export function startWorker(options: {
       const { refused, next_ready_at } = answer;
       return { goesOn: false, next_ready_at, refused };
     }
-    return run(answer.lease, { held, pace, asked });
+    if (closing.signal.aborted) {
+      slots.giveBack(held);
+      await store.release([token], clock.now());
+      return NOTHING;
+    }
+    return run(answer.lease, { held, pace, asked, priority: turn.priority });
   }
 
   async function run(
     lease: Lease,
-    { held, pace, asked }: { held: number; pace: number; asked: number },
+    { held, pace, asked, priority }: { held: number; pace: number; asked: number; priority: number },
   ): Promise<WorkEnd> {
     const processor = options.findProcessor(lease.batch.processor);
     const problem = unfit(lease, processor);
@@ -142,24 +159,27 @@ export function startWorker(options: {
       missing.set(lease.batch.id, problem ?? '');
       slots.giveBack(held);
       await store.release([lease.token], clock.now());
-      return { goesOn: false, next_ready_at: null, refused: null };
+      return NOTHING;
     }
     missing.delete(lease.batch.id);
-    const turn = startTurn(tools, { lease, processor, held, pace, asked });
+    const turn = startTurn(tools, { lease, processor, held, pace, asked, priority });
     turns.add(turn);
     if (quiet !== null && !lease.alone) turn.stop();
     try {
       const end = await turn.done;
       paces.set(lease.batch.id, end.pace);
       if (end.isHeld) await store.release([turn.token], clock.now());
-      return { goesOn: end.goesOn || end.isHeld, next_ready_at: null, refused: null };
+      return { goesOn: end.goesOn, next_ready_at: null, refused: null };
     } finally {
       turns.delete(turn);
     }
   }
 
   async function renew(): Promise<void> {
-    const due = [...turns].filter((turn) => performance.now() - turn.confirmed_at > RENEW_MS / 2);
+    // A record renews as well; only news that somebody waits for is asked for in any case.
+    const confirmed = isRefreshing ? Number.POSITIVE_INFINITY : performance.now() - RENEW_MS / 2;
+    isRefreshing = false;
+    const due = [...turns].filter((turn) => turn.confirmed_at < confirmed);
     if (due.length === 0) return;
     const asked = performance.now();
     const answers = await store.renew(
@@ -179,26 +199,35 @@ export function startWorker(options: {
     abort(batchId) {
       for (const turn of of(batchId)) turn.abort();
     },
-    abortAll() {
-      for (const turn of turns) turn.abort();
+    refresh() {
+      isRefreshing = true;
+      return renewals.nudge();
     },
-    refresh: () => renewals.nudge(),
     waitingFor: (batchId) => missing.get(batchId) ?? null,
+    cutOff,
     async close(drainMs) {
       closing.abort();
       for (const turn of turns) turn.stop();
-      const ended = Promise.allSettled([...busy]);
-      const cut = setTimeout(() => {
-        for (const turn of turns) turn.abort();
-      }, drainMs);
-      await ended;
-      clearTimeout(cut);
-      await dispatch.close();
+      const drain = setTimeout(cutOff, drainMs);
       await loop;
+      while (busy.size > 0) await Promise.allSettled([...busy]);
+      clearTimeout(drain);
+      if (force !== null) clearTimeout(force);
+      await dispatch.close();
       await renewals.stop();
     },
   };
+
+  function cutOff(): void {
+    for (const turn of turns) turn.abort();
+    // Who does not listen is not waited for: the runner says that it is over, whatever it still does.
+    force ??= setTimeout(() => void runner.close().catch(options.onError), FORCE_MS);
+  }
 }
+
+type WorkEnd = { goesOn: boolean; next_ready_at: number | null; refused: string | null };
+
+const NOTHING: WorkEnd = { goesOn: false, next_ready_at: null, refused: null };
 
 /** Another major version may mean other results: the batch waits for the one it began with. */
 function unfit(lease: Lease, processor: Processor | undefined): string | null {

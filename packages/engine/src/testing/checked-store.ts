@@ -5,6 +5,7 @@ import {
   type BatchStatus,
   type ErrorCode,
   errorCode,
+  type ItemStatus,
   isActive,
 } from '@sheaf/protocol';
 import type { Act, BatchRef, Store } from '../ports/store.ts';
@@ -18,6 +19,7 @@ import {
   createBatchModel,
   judge,
   type ModelItem,
+  type ModelWork,
   pause,
   queue,
   release,
@@ -31,7 +33,7 @@ import {
 
 type Control = Pick<
   Store,
-  'create' | 'append' | 'removeItem' | 'seal' | 'start' | 'approve' | 'pause' | 'resume' | 'cancel'
+  'append' | 'removeItem' | 'seal' | 'start' | 'approve' | 'pause' | 'resume' | 'cancel' | 'retry'
 >;
 
 /**
@@ -42,9 +44,8 @@ export type CheckedStore = Heart & {
   model(batchId: string): BatchModel;
   ids(): string[];
   create: Store['create'];
-  /** Each of these answers null where the action was rightly refused. */
-  act: { [K in keyof Omit<Control, 'create'>]: (...args: Parameters<Control[K]>) => Promise<boolean> } & {
-    retry: (act: Parameters<Store['retry']>[0]) => Promise<boolean>;
+  /** Each of these answers whether the action was legal; where it was not, it was refused as it should be. */
+  act: { [K in keyof Control]: (...args: Parameters<Control[K]>) => Promise<boolean> } & {
     setConcurrency: (act: Act & { concurrency: number }) => Promise<boolean>;
   };
   /** Compares every item and counter of every batch, and asks the Store for its own invariants. */
@@ -168,17 +169,13 @@ export function createCheckedStore(
       cancel: (act) => move(act, 'cancel', () => store().cancel(act), cancel),
       retry: (act) => {
         const batch = model(act.batch_id);
-        const choice = choose(batch, act);
+        const { refused, due, taken } = choose(batch, act);
         return attempt(
-          Array.isArray(choice) ? 'go' : choice,
-          () => store().retry(act),
+          refused ?? 'go',
+          async () => agree('retried', (await store().retry(act)).retried, taken.length),
           () => {
-            if (!Array.isArray(choice)) return;
-            for (const item of choice) if (item.work !== null) item.work.ready_at = 0;
-            takeBack(
-              batch,
-              choice.filter(({ work }) => work === null),
-            );
+            for (const work of due) work.ready_at = 0;
+            takeBack(batch, taken);
             settle(batch);
           },
         );
@@ -213,20 +210,29 @@ function removal(batch: BatchModel, seq: number): 'go' | ErrorCode {
   return item.work?.token === null ? 'go' : 'wrong_status';
 }
 
-/** The items a retry takes, those that wait and fall due among them; or why it is refused. */
-function choose(batch: BatchModel, act: Parameters<Store['retry']>[0]): ModelItem[] | ErrorCode {
-  if (judge(batch, 'retry') === 'refused') return 'wrong_status';
-  const all = [...batch.items.values()];
-  if (act.items !== undefined) {
-    const named = [...new Set(act.items)].map((seq) => batch.items.get(seq));
-    if (named.includes(undefined)) return 'not_found';
-    const items = named.filter((item) => item !== undefined);
-    const isWrong = ({ outcome, work }: ModelItem) =>
-      outcome === 'completed' || (work !== null && (work.token !== null || work.ready_at === 0));
-    return items.some(isWrong) ? 'wrong_status' : items;
+/** What a retry takes, and what only falls due; or why it is refused. */
+type Choice = { refused: ErrorCode | null; due: ModelWork[]; taken: ModelItem[] };
+
+function choose(batch: BatchModel, act: Parameters<Store['retry']>[0]): Choice {
+  const refuse = (refused: ErrorCode): Choice => ({ refused, due: [], taken: [] });
+  if (judge(batch, 'retry') === 'refused') return refuse('wrong_status');
+  if (act.items === undefined) {
+    const wanted: readonly ItemStatus[] =
+      act.status ?? (batch.status === 'cancelled' ? ['failed', 'cancelled'] : ['failed']);
+    const taken = [...batch.items.values()].filter((item) => wanted.includes(statusOf(item)));
+    return { refused: null, due: [], taken };
   }
-  const wanted = act.status ?? (batch.status === 'cancelled' ? ['failed', 'cancelled'] : ['failed']);
-  return all.filter((item) => (wanted as readonly string[]).includes(statusOf(item)));
+  const choice: Choice = { refused: null, due: [], taken: [] };
+  for (const seq of new Set(act.items)) {
+    const item = batch.items.get(seq);
+    if (item === undefined) return refuse('not_found');
+    const { outcome, work } = item;
+    const isWaiting = work !== null && work.token === null && work.ready_at > 0;
+    if (isWaiting) choice.due.push(work);
+    else if (outcome === 'completed' || work !== null) choice.refused = 'wrong_status';
+    else choice.taken.push(item);
+  }
+  return choice.refused === null ? choice : refuse(choice.refused);
 }
 
 function compareEnvelope(said: Batch, batch: BatchModel): void {

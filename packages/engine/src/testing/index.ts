@@ -1,4 +1,10 @@
 export { createSeededChance, type SeededChance } from './chance.ts';
+export { type CheckedStore, createCheckedStore } from './checked-store.ts';
+export { dispatchContract } from './contracts/dispatch.contract.ts';
+export { eventsContract } from './contracts/events.contract.ts';
+export { filesContract } from './contracts/files.contract.ts';
+export { type ProcessorSample, processorContract } from './contracts/processor.contract.ts';
+export { runnerContract } from './contracts/runner.contract.ts';
 export { storeContract } from './contracts/store.contract.ts';
 export {
   type BatchFields,
@@ -17,3 +23,4 @@ export {
   openMemoryStore,
   openTemporaryStore,
 } from './temporary-store.ts';
+export { until } from './until.ts';

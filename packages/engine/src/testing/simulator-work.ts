@@ -199,6 +199,6 @@ function awake(world: SimulatedWorld): SimulatedTurn[] {
   return world.turns.filter(({ worker }) => world.workers[worker]?.stalled === false);
 }
 
-export function goesWrong(world: SimulatedWorld, chance: SeededChance, share: number): boolean {
+function goesWrong(world: SimulatedWorld, chance: SeededChance, share: number): boolean {
   return world.hostile && !world.quiet && chance.often(share);
 }

@@ -20,8 +20,8 @@ export type Ledger = {
   runsOf(seq: number): number;
   /** Lets all that wait in `pass` go on, now and later. */
   open(): void;
-  /** Closes the gate again. */
-  shut(): void;
+  /** Lets some of those that wait go on: the longest waiting first. */
+  release(count: number): void;
 };
 
 type LedgerOptions = {
@@ -38,7 +38,8 @@ export function createLedger({ name = 'ledger', run, ...rest }: LedgerOptions = 
   const starts: Start[] = [];
   const ends: Start[] = [];
   const counts = new Map<number, number>();
-  let gate = Promise.withResolvers<void>();
+  const waiting = new Set<() => void>();
+  let isOpen = false;
   let atWork = 0;
   const ledger: Ledger = {
     name,
@@ -49,9 +50,12 @@ export function createLedger({ name = 'ledger', run, ...rest }: LedgerOptions = 
     },
     mostAtWork: 0,
     runsOf: (seq) => counts.get(seq) ?? 0,
-    open: () => gate.resolve(),
-    shut() {
-      gate = Promise.withResolvers();
+    open() {
+      isOpen = true;
+      ledger.release(waiting.size);
+    },
+    release(count) {
+      for (const go of [...waiting].slice(0, count)) go();
     },
     processor: defineProcessor({
       name,
@@ -63,7 +67,7 @@ export function createLedger({ name = 'ledger', run, ...rest }: LedgerOptions = 
         atWork += 1;
         ledger.mostAtWork = Math.max(ledger.mostAtWork, atWork);
         try {
-          const pass = () => passOrStop(gate.promise, context.signal);
+          const pass = () => (isOpen ? Promise.resolve() : passOrStop(waiting, context.signal));
           // The types of config and input do not matter to a ledger.
           const result = await (run ?? passes)(item as WorkItem, context as unknown as WorkContext, { pass });
           ends.push(start);
@@ -95,11 +99,17 @@ function passes(): { ok: true } {
   return { ok: true };
 }
 
-async function passOrStop(gate: Promise<void>, signal: AbortSignal): Promise<void> {
-  signal.throwIfAborted();
-  const stopped = new Promise<never>((_, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+function passOrStop(waiting: Set<() => void>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const leave = (end: () => void) => () => {
+      waiting.delete(go);
+      signal.removeEventListener('abort', stop);
+      end();
+    };
+    const go = leave(resolve);
+    const stop = leave(() => reject(signal.reason));
+    if (signal.aborted) return stop();
+    waiting.add(go);
+    signal.addEventListener('abort', stop, { once: true });
   });
-  stopped.catch(() => undefined);
-  await Promise.race([gate, stopped]);
 }

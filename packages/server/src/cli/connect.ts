@@ -5,10 +5,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, createClient } from '@sheaf/client';
 import type { Processor } from '@sheaf/engine';
 import { errorCode, SheafError } from '@sheaf/protocol';
-import type { Context } from './context.ts';
+import { type Context, note } from './context.ts';
 import { failure } from './failure.ts';
 import type { Host } from './host.ts';
 import { type Announcement, discover, readAnnouncement } from './place.ts';
+import { clean } from './view/clean.ts';
 
 /** A server to talk to: one that runs, or one in this process for as long as the command. */
 export type Connection = {
@@ -40,7 +41,7 @@ const GUARD_WAIT_MS = 5_000;
 export async function connect(context: Context, options: ConnectOptions = {}): Promise<Connection> {
   if (context.server !== null) return remote(serverAddress(context.server));
   if (!existsSync(context.data_dir) && options.missing !== 'make') {
-    if (options.missing === 'scratch') return await scratch();
+    if (options.missing === 'scratch') return await scratch(context);
     throw failure(
       'not_found',
       `there is no data folder ${shown(context.data_dir)} yet`,
@@ -52,7 +53,7 @@ export async function connect(context: Context, options: ConnectOptions = {}): P
     const running = await discover(context.data_dir);
     if (running !== null) return remote(running.url);
     try {
-      return await open(context.data_dir, options);
+      return await open(context, context.data_dir, options);
     } catch (error) {
       if (errorCode(error) !== 'already_running') throw error;
       if (performance.now() > deadline)
@@ -80,11 +81,17 @@ function remote(url: string): Connection {
   return { client: createClient({ url }), own: null, isWorking: true, close: async () => undefined };
 }
 
-async function open(dataDir: string, options: ConnectOptions): Promise<Connection> {
+async function open(context: Context, dataDir: string, options: ConnectOptions): Promise<Connection> {
   const { startHost } = await import('./host.ts');
   const work = options.work === true;
   const processors = options.processors ?? [];
-  const own = await startHost({ data_dir: dataDir, work, processors });
+  const own = await startHost({
+    data_dir: dataDir,
+    work,
+    processors,
+    onError: (error) =>
+      note(context, `problem: ${clean(error instanceof Error ? error.message : String(error))}`),
+  });
   return {
     client: createClient({ url: own.url }),
     own,
@@ -93,9 +100,9 @@ async function open(dataDir: string, options: ConnectOptions): Promise<Connectio
   };
 }
 
-async function scratch(): Promise<Connection> {
+async function scratch(context: Context): Promise<Connection> {
   const folder = mkdtempSync(join(tmpdir(), 'sheaf-'));
-  const connection = await open(folder, { work: false });
+  const connection = await open(context, folder, { work: false });
   return {
     ...connection,
     async close() {

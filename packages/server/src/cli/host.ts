@@ -27,6 +27,8 @@ export type HostOptions = {
   recovery?: 'resume' | 'review' | null;
   retention_days?: number;
   drain_ms?: number;
+  /** Told of problems that no call is there to answer for. @default the log */
+  onError?: (error: unknown) => void;
 };
 
 /**
@@ -43,6 +45,8 @@ export async function startHost(options: HostOptions): Promise<Host> {
     import('../http/server.ts'),
   ]);
   const address = options.host ?? '127.0.0.1';
+  // The log comes with the server, which needs the engine first.
+  let onError = options.onError ?? console.error;
   const engine = await createEngine({
     data_dir: options.data_dir,
     work: options.work,
@@ -52,6 +56,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
     ...(options.recovery !== undefined && { recovery: options.recovery }),
     ...(options.retention_days !== undefined && { retention_days: options.retention_days }),
     ...(options.drain_ms !== undefined && { drain_ms: options.drain_ms }),
+    onError: (error) => onError(error),
   });
   // Whoever waits for it is told; it must not end the process before.
   engine.failed.catch(() => undefined);
@@ -62,6 +67,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
     ...(options.allowed_hosts !== undefined && { allowed_hosts: options.allowed_hosts }),
     ...(options.allowed_origins !== undefined && { allowed_origins: options.allowed_origins }),
   });
+  onError = options.onError ?? ((error) => app.log.error({ err: error }, 'the engine met a problem'));
   try {
     await app.listen({ host: address, port: options.port ?? 0 });
   } catch (error) {

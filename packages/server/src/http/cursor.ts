@@ -12,11 +12,9 @@ export function encodeCursor(list: string, after: number): string {
 
 /** @throws invalid_cursor */
 export function decodeCursor(list: string, cursor: string): number {
-  const [text = '', signed = ''] = Buffer.from(cursor, 'base64url').toString('latin1').split('.');
-  const after = Number(text);
-  const isOurs = /^\d{1,15}$/.test(text) && signed === signature(list, after);
-  // Base64 ignores stray characters; a cursor that was tampered with must not pass as the real one.
-  if (isOurs && encodeCursor(list, after) === cursor) return after;
+  const [text = ''] = Buffer.from(cursor, 'base64url').toString('latin1').split('.');
+  // Made again and compared as a whole: base64 passes over stray characters, and no part may be changed.
+  if (/^\d{1,15}$/.test(text) && encodeCursor(list, Number(text)) === cursor) return Number(text);
   throw new SheafError(
     'invalid_cursor',
     'The cursor was not made by this server for this list; start without one.',

@@ -29,7 +29,8 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
   }
   const code = codeOf(error);
   const { status, retryable } = ERRORS[code];
-  if (status === 500) request.log.error({ err: error }, 'a request failed by a mistake of ours');
+  if (hasLeft(request)) request.log.info({ req: request }, 'a client left before its answer');
+  else if (status === 500) request.log.error({ err: error }, 'a request failed by a mistake of ours');
   else if (status > 500) request.log.warn({ err: error }, 'a request could not be served');
   if (status === 503 && retryable) reply.header('retry-after', '5');
   const problem = problemOf(error, { id: request.id, path: request.url.split('?', 1)[0] ?? '' });
@@ -40,6 +41,11 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
     .send(Buffer.from(JSON.stringify(problem)));
 }
 
+/** Whether nobody is there to be answered: an error is then no more than that. */
+function hasLeft({ raw }: FastifyRequest): boolean {
+  return raw.socket instanceof Socket && raw.socket.destroyed;
+}
+
 /** Whether the time was up before the client had sent its body: its fault, not ours. */
 function isSlowBody(error: unknown, request: FastifyRequest): boolean {
   const isTimeout =
@@ -47,5 +53,5 @@ function isSlowBody(error: unknown, request: FastifyRequest): boolean {
     error !== null &&
     'code' in error &&
     error.code === 'FST_ERR_HANDLER_TIMEOUT';
-  return isTimeout && !request.raw.complete;
+  return isTimeout && request.raw.socket instanceof Socket && !request.raw.complete;
 }

@@ -43,7 +43,7 @@ export function checkContentType(request: FastifyRequest): void {
   throw new SheafError('unsupported_media_type', `Send the body as ${wanted.join(' or ')}, texts in UTF-8.`);
 }
 
-export function hasBody(request: FastifyRequest): boolean {
+function hasBody(request: FastifyRequest): boolean {
   const length = request.headers['content-length'];
   return request.headers['transfer-encoding'] !== undefined || (length !== undefined && length !== '0');
 }

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { validate } from './validate.ts';
 
 /** The most rows a page may have. */
-export const MAX_PAGE = 200;
+const MAX_PAGE = 200;
 
 const DEFAULT_PAGE = 50;
 
@@ -15,7 +15,7 @@ export function parseQuery<T>(schema: z.ZodType<T>, query: unknown): T {
 /** For addresses without parameters. */
 export const noQuery = z.strictObject({});
 
-export function wholeNumber(least: number, most: number) {
+function wholeNumber(least: number, most: number) {
   return z
     .string()
     .regex(/^\d{1,10}$/, `It must be a whole number from ${least} to ${most}.`)
@@ -23,7 +23,7 @@ export function wholeNumber(least: number, most: number) {
     .pipe(z.int().min(least).max(most));
 }
 
-export const flag = z.enum(['true', 'false']).transform((text) => text === 'true');
+const flag = z.enum(['true', 'false']).transform((text) => text === 'true');
 
 const page = wholeNumber(1, MAX_PAGE).default(DEFAULT_PAGE);
 const search = z.string().min(1).max(200);

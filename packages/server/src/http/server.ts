@@ -39,6 +39,8 @@ export type ServerOptions = {
 
 const MAX_HEADER_BYTES = 16_384;
 
+const SILENCE_MS = 300_000;
+
 /** The longest message of a live connection. */
 const MAX_MESSAGE_BYTES = 65_536;
 
@@ -68,11 +70,14 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
     bodyLimit: MAX_JSON_BYTES,
     routerOptions: { maxParamLength: 4_096 },
     return503OnClosing: false,
+    // Nobody who has neither sent nor taken a byte for this long is still there.
+    connectionTimeout: SILENCE_MS,
     clientErrorHandler: refuseClient,
     // Bad addresses go through the same door as all others: the Host is checked first.
     frameworkErrors: (error, request, reply) => refuseAddress(error, request, reply),
     http: {
       maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout: request_timeout_ms,
       // An upgrade to anything else (curl offers h2c) is answered as the plain request it also is.
       shouldUpgradeCallback: (request) => request.headers.upgrade?.toLowerCase() === 'websocket',
     },
@@ -84,7 +89,8 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
   let closing = false;
 
   answerErrors(app);
-  await app.register(multipart);
+  // A file over the limit is told where it is read, not with the part behind it.
+  await app.register(multipart, { throwFileSizeLimit: false });
   // Before the guards: only what has marked the request as an upgrade closes its socket when it is refused.
   await app.register(websocket, {
     options: { maxPayload: MAX_MESSAGE_BYTES },

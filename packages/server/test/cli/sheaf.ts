@@ -49,7 +49,10 @@ export function makePlace(): Place {
     sheaf: (args, options) => start(args, options).ended,
     async up(...args) {
       const server = start(['up', '--port', '0', ...args]);
-      await until(() => existsSync(join(data, 'server.json')), () => server.stderr());
+      await until(
+        () => existsSync(join(data, 'server.json')),
+        () => server.stderr(),
+      );
       const { url } = JSON.parse(readFileSync(join(data, 'server.json'), 'utf8')) as { url: string };
       return { ...server, url };
     },

@@ -48,7 +48,7 @@ export function createLocalDispatch(): Dispatch {
       return { again };
     },
 
-    hasWaiting: () => waiting.size > 0,
+    hasWaiting: (least = Number.NEGATIVE_INFINITY) => (levels[0]?.priority ?? Number.NaN) >= least,
 
     async close() {
       closed = true;

@@ -32,12 +32,15 @@ export function holdGuard(dataDir: string, { boot, now }: { boot: string; now: n
   }
   writeHolder(dataDir, { pid: process.pid, boot, started_at: now, host: hostname() });
   let isHeld = true;
-  return {
-    release() {
-      if (isHeld) database.close();
-      isHeld = false;
-    },
+  const release = () => {
+    if (isHeld) database.close();
+    isHeld = false;
+    process.off('exit', release);
   };
+  // Also keeps the connection from the garbage collector, which would close it, when the caller
+  // holds a guard for the life of the process and forgets it.
+  process.on('exit', release);
+  return { release };
 }
 
 const HOLDER_FILE = 'guard.json';

@@ -35,8 +35,6 @@ export type ChildPoolListeners = {
   onDeath(pooled: PooledChild, death: Death): void;
 };
 
-export type ChildPool = ReturnType<typeof createChildPool>;
-
 /**
  * The children of a runner: kept warm for the module they have loaded, with a spare that has loaded
  * none, so that the start of a process (some 100 ms) is rarely waited for.

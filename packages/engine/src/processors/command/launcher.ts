@@ -1,4 +1,4 @@
-import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:os';
 import { signalGroup } from '../../adapters/process-group.ts';
@@ -11,6 +11,7 @@ import {
   type ProgramRun,
   type ProgramSurroundings,
 } from './program.ts';
+import { hasShell, startShell } from './shell.ts';
 
 /**
  * Runs one program after the other, as told by its standard input: lines of data that are only ever
@@ -59,13 +60,13 @@ export function createLaunchers(surroundings: ProgramSurroundings): {
   run(run: ProgramRun): Promise<ProgramEnd>;
 } {
   const idle: Launcher[] = [];
-  let isUsable = process.platform !== 'win32';
+  const isUsable = hasShell();
   let isSweepDue = false;
 
   return {
     takes: (run) => isUsable && canTell(run),
     async run(run) {
-      const launcher = takeIdle() ?? startLauncher(surroundings, () => (isUsable = false));
+      const launcher = takeIdle() ?? startLauncher(surroundings);
       const ended = await launcher.run(run);
       if (launcher.isAlive()) {
         idle.push(launcher);
@@ -107,19 +108,21 @@ function inputLine(stdin: ProgramRun['stdin']): string {
   return 'path' in stdin ? stdin.path : stdin.text;
 }
 
-function startLauncher(
-  { env, grace_ms, max_stdout_bytes, reaper }: ProgramSurroundings,
-  onMissingShell: () => void,
-): Launcher {
+function startLauncher({ env, grace_ms, max_stdout_bytes, reaper }: ProgramSurroundings): Launcher {
   const mark = randomUUID();
   // Its own group: an abort ends the launcher with its program.
-  const shell = spawn('/bin/sh', ['-c', SCRIPT], { env, stdio: 'pipe', detached: true });
+  const shell = startShell(SCRIPT, [], {
+    env: { ...env },
+    stdio: 'pipe',
+    detached: true,
+  }) as ChildProcessWithoutNullStreams;
   const group = shell.pid ?? null;
   let current: {
     onStdout(bytes: Buffer): void;
     onStderr(bytes: Buffer): void;
     onEnd(code: number): void;
     onDeath(): void;
+    onError(error: Error): void;
   } | null = null;
   let isAlive = group !== null;
 
@@ -138,7 +141,8 @@ function startLauncher(
     }),
   );
   shell.stdin.on('error', () => undefined);
-  shell.on('error', onMissingShell);
+  // It could not be started: too many processes, or no memory.
+  shell.on('error', (error) => current?.onError(error));
   shell.on('exit', () => {
     isAlive = false;
   });
@@ -153,7 +157,7 @@ function startLauncher(
   return { run: runOne, end: () => shell.stdin.end(), isAlive: () => isAlive };
 
   function runOne(run: ProgramRun): Promise<ProgramEnd> {
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       const stdout = createStdoutKeeper(max_stdout_bytes);
       const errorLines = createLineSplitter(run.onErrorLine);
       const calm = group === null ? () => undefined : endOnAbort(run.signal, group, grace_ms);
@@ -176,6 +180,11 @@ function startLauncher(
           if (open === 0) end(code, signalOf(code));
         },
         onDeath: () => end(null, 'SIGKILL'),
+        onError(error) {
+          current = null;
+          calm();
+          reject(error);
+        },
       };
       hold(shell, true);
       shell.stdin.write(linesOf(run));

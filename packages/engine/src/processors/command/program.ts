@@ -1,9 +1,10 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { HAS_GROUPS, signalGroup } from '../../adapters/process-group.ts';
 import { permanent } from '../../define-processor.ts';
 import { createLineSplitter } from '../../domain/line-splitter.ts';
 import type { Reaper } from './reaper.ts';
+import { hasShell, startShell } from './shell.ts';
 
 /** One run of a program for one item. */
 export type ProgramRun = {
@@ -52,6 +53,7 @@ export function runDirectly(run: ProgramRun, surroundings: ProgramSurroundings):
     if (pid === undefined) return;
 
     surroundings.reaper.watch(pid);
+    openGate(child);
     const calm = endOnAbort(run.signal, pid, surroundings.grace_ms);
     // What it left behind would hold the pipes, and go on after the item.
     child.on('exit', () => signalGroup(pid, 'SIGKILL'));
@@ -96,7 +98,7 @@ export function createStdoutKeeper(maxBytes: number): {
 }
 
 /** The variables that tell a program which item it works on. */
-export function itemVariables({ batch_id, seq, attempt }: ProgramRun['item']): Record<string, string> {
+function itemVariables({ batch_id, seq, attempt }: ProgramRun['item']): Record<string, string> {
   return { SHEAF_BATCH_ID: batch_id, SHEAF_SEQ: String(seq), SHEAF_ATTEMPT: String(attempt) };
 }
 
@@ -106,14 +108,15 @@ function start(
 ): ChildProcess {
   const input = stdin !== null && 'path' in stdin ? openSync(stdin.path, 'r') : null;
   try {
-    const child = spawn(program, args, {
+    const options = {
       cwd,
       env: { ...env, ...itemVariables(item) },
       shell: false,
       detached: HAS_GROUPS,
       windowsHide: true,
-      stdio: [input ?? (stdin === null ? 'ignore' : 'pipe'), 'pipe', 'pipe'],
-    });
+      stdio: [input ?? (stdin === null ? 'ignore' : 'pipe'), 'pipe', 'pipe', 'pipe'] as StdioOptions,
+    };
+    const child = hasShell() ? startShell(GATE, [program, ...args], options) : spawn(program, args, options);
     if (stdin !== null && 'text' in stdin) {
       // A program need not read what it is given.
       child.stdin?.on('error', () => undefined);
@@ -123,6 +126,19 @@ function start(
   } finally {
     if (input !== null) closeSync(input);
   }
+}
+
+/**
+ * Becomes the program when it is told to, and ends when nobody is left to tell: a server that is
+ * killed between the start and the reaper's note leaves no program behind.
+ */
+const GATE = 'read -r go <&3 && exec "$@" 3<&-';
+
+function openGate(child: ChildProcess): void {
+  const gate = child.stdio[3];
+  if (gate === null || gate === undefined || !('end' in gate)) return;
+  gate.on('error', () => undefined);
+  gate.end('go\n');
 }
 
 function startProblem(error: Error): Error {

@@ -1,5 +1,5 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { HAS_GROUPS } from '../../adapters/process-group.ts';
+import type { ChildProcess } from 'node:child_process';
+import { hasShell, startShell } from './shell.ts';
 
 /**
  * A list of process groups, kept from its standard input: `+ 123`, `- 123`. When the input ends,
@@ -17,17 +17,20 @@ for group in $alive; do kill -KILL "-$group"; done 2>/dev/null
 `;
 
 /** Kills programs whose server died without a chance to do it itself. */
-export type Reaper = { watch(group: number): void; forget(group: number): void };
+export type Reaper = {
+  watch(group: number): void;
+  forget(group: number): void;
+};
 
 /**
- * Starts the reaper with the first program: a small shell of two megabytes. Without one (some
- * containers have no shell) programs outlive a killed server until they end by themselves.
+ * Starts the reaper with the first program: a shell of a megabyte. Without one (Windows, some
+ * containers) programs outlive a killed server until they end by themselves.
  */
 export function createReaper(): Reaper {
   let shell: ChildProcess | null = null;
   return {
     watch(group) {
-      shell ??= startShell();
+      shell ??= hasShell() ? startReaper() : null;
       tell(`+ ${group}\n`);
     },
     forget: (group) => tell(`- ${group}\n`),
@@ -36,22 +39,17 @@ export function createReaper(): Reaper {
   function tell(line: string): void {
     if (shell?.stdin?.writable === true) shell.stdin.write(line);
   }
+}
 
-  function startShell(): ChildProcess | null {
-    if (!HAS_GROUPS) return null;
-    // A session of its own: what ends this process by its terminal or group must not end the reaper.
-    const started = spawn('/bin/sh', ['-c', SCRIPT], {
-      stdio: ['pipe', 'ignore', 'ignore'],
-      detached: true,
-      env: {},
-    });
-    started.on('error', () => undefined);
-    started.stdin?.on('error', () => undefined);
-    // It waits for our end, so our end must not wait for it.
-    started.unref();
-    if (started.stdin !== null && 'unref' in started.stdin && typeof started.stdin.unref === 'function') {
-      started.stdin.unref();
-    }
-    return started;
+function startReaper(): ChildProcess {
+  // A session of its own: what ends this process by its terminal or group must not end the reaper.
+  const started = startShell(SCRIPT, [], { stdio: ['pipe', 'ignore', 'ignore'], detached: true, env: {} });
+  started.on('error', () => undefined);
+  started.stdin?.on('error', () => undefined);
+  // It waits for our end, so our end must not wait for it.
+  started.unref();
+  if (started.stdin !== null && 'unref' in started.stdin && typeof started.stdin.unref === 'function') {
+    started.stdin.unref();
   }
+  return started;
 }

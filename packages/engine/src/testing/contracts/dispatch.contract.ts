@@ -112,10 +112,11 @@ export function dispatchContract(name: string, open: () => Promise<Dispatch> | D
       },
     );
 
-    dispatchTest('says whether a turn waits', async (dispatch) => {
+    dispatchTest('says whether a turn of a priority or a higher one waits', async (dispatch) => {
       expect(dispatch.hasWaiting()).toBe(false);
       await dispatch.offer([turn('a', 1)]);
       await until('a turn waits', () => dispatch.hasWaiting());
+      expect([5, 6].map((least) => dispatch.hasWaiting(least))).toEqual([true, false]);
       await take(dispatch);
       expect(dispatch.hasWaiting()).toBe(false);
     });

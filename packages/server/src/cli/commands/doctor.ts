@@ -1,28 +1,17 @@
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdtempSync,
-  openSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { createConnection } from 'node:net';
-import { dirname, join } from 'node:path';
 import { errorCode } from '@sheaf/protocol';
 import { loadConfig } from '../../config.ts';
 import type { Call } from '../command.ts';
 import { connect, shown } from '../connect.ts';
 import { answer, type Context, configInput, say } from '../context.ts';
+import { databaseText, FSYNCS, measureFsync, nearestFolder } from '../machine.ts';
 import { type Announcement, discover } from '../place.ts';
 import { VERSION } from '../version.ts';
 import { bytes } from '../view/format.ts';
 
 type Check = { name: string; ok: boolean | null; text: string; fix?: string };
-
-const FSYNCS = 20;
 
 /** When this release was made; a clock before it is wrong. */
 const RELEASED_AT = Date.UTC(2026, 10, 1);
@@ -68,13 +57,12 @@ async function databaseChecks(context: Context, running: Announcement | null): P
     const connection = await connect(context, { missing: 'scratch' });
     try {
       const about = (await connection.own?.engine.about()) ?? {};
-      const facts = Object.entries(about).map(([key, value]) => `${key} ${value}`);
       const isSafe = !/off|normal/i.test(String(about.synchronous ?? ''));
       return [
         {
           name: 'Database',
           ok: isSafe,
-          text: facts.join(' · '),
+          text: databaseText(about),
           fix: 'synchronous must be FULL; this is a mistake of ours, please report it',
         },
       ];
@@ -161,31 +149,6 @@ function fsyncCheck(dataDir: string): Check {
     text,
     fix: 'slow: work goes on, but small batches wait for the disk',
   };
-}
-
-export function measureFsync(dataDir: string): { median: number; worst: number } {
-  const folder = mkdtempSync(join(nearestFolder(dataDir), '.sheaf-fsync-'));
-  try {
-    const file = openSync(join(folder, 'probe'), 'w');
-    const page = Buffer.alloc(4_096, 1);
-    const times: number[] = [];
-    for (let round = 0; round < FSYNCS; round++) {
-      writeSync(file, page);
-      const before = performance.now();
-      fsyncSync(file);
-      times.push(performance.now() - before);
-    }
-    closeSync(file);
-    times.sort((a, b) => a - b);
-    return { median: times[FSYNCS / 2] ?? 0, worst: times.at(-1) ?? 0 };
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
-
-/** The folder, or the nearest one above it that exists. */
-export function nearestFolder(path: string): string {
-  return existsSync(path) ? path : nearestFolder(dirname(path));
 }
 
 async function portCheck(host: string, port: number, running: Announcement | null): Promise<Check> {

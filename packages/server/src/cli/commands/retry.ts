@@ -2,7 +2,7 @@ import { type Batch, errorCode, type Retry, type Wire } from '@sheaf/protocol';
 import { causesFor } from '../causes.ts';
 import type { Call } from '../command.ts';
 import { type Connection, withConnection } from '../connect.ts';
-import { say } from '../context.ts';
+import { type Context, say } from '../context.ts';
 import { failure } from '../failure.ts';
 import { loadProcessors } from '../processor-file.ts';
 import { resolveBatch, splitItem } from '../resolve.ts';
@@ -20,8 +20,7 @@ export async function retry({ context, args, options }: Call<Flags>): Promise<nu
     const after: Wire<Batch>[] = [];
     for (const [reference, seqs] of byBatch(args)) {
       const batch = await resolveBatch(connection.client, reference);
-      await needProcessor(context, connection, batch);
-      const { retried, batch: sent } = await sendBack(connection, batch, seqs, options);
+      const { retried, batch: sent } = await sendBack(context, connection, { batch, seqs, flags: options });
       after.push(sent);
       say(context, `↻ Re-queued: ${clean(sent.name)}, ${plural(retried, 'item')} (round ${sent.round})`);
     }
@@ -40,7 +39,12 @@ function byBatch(references: readonly string[]): Map<string, number[] | null> {
   return result;
 }
 
-async function sendBack({ client }: Connection, batch: Wire<Batch>, seqs: number[] | null, flags: Flags) {
+async function sendBack(
+  context: Context,
+  connection: Connection,
+  { batch, seqs, flags }: { batch: Wire<Batch>; seqs: number[] | null; flags: Flags },
+) {
+  const { client } = connection;
   const config = parseParams(flags.param ?? []);
   const what: Retry = {
     ...(seqs !== null && { items: seqs }),
@@ -52,6 +56,7 @@ async function sendBack({ client }: Connection, batch: Wire<Batch>, seqs: number
     flags.cause === undefined ? [what] : causes.map(({ cause }) => ({ ...what, cause }));
   const isAll = seqs === null && flags.cause === undefined && !flags.cancelled;
   if (isAll && batch.failed_items === 0) throw nothingToRetry(batch);
+  await needProcessor(context, connection, batch);
   let retried = 0;
   let after = batch;
   for (const one of wanted) {

@@ -83,7 +83,7 @@ export async function runBatch(
       },
     });
   try {
-    await sayHeader(context, connection, made, source, view);
+    if (!flags.detach) await sayHeader(context, connection, made, source, view);
     if (!created) view.log('This key made the batch before; going on with it.');
     if (flags.detach || !isFiles) await send();
     if (flags.detach) return await sayDetached(context, connection, made.id);

@@ -8,11 +8,11 @@ import { answer, type Context, configInput, note, say } from '../context.ts';
 import { failure } from '../failure.ts';
 import { type Host, startHost } from '../host.ts';
 import { listenForEnd } from '../interrupt.ts';
+import { databaseText, measureFsync, nearestFolder } from '../machine.ts';
 import { readAnnouncement } from '../place.ts';
 import { loadProcessors } from '../processor-file.ts';
 import { clean } from '../view/clean.ts';
 import { plural } from '../view/format.ts';
-import { measureFsync, nearestFolder } from './doctor.ts';
 
 type Flags = {
   port?: string;
@@ -104,18 +104,14 @@ async function sayHello(
   settings: Settings,
   isNew: boolean,
 ): Promise<void> {
-  const about = await engine.about();
   const { bavail, blocks } = await statfs(nearestFolder(context.data_dir));
   const free = blocks === 0 ? 100 : Math.round((bavail / blocks) * 100);
   const { median } = measureFsync(context.data_dir);
   const tick = context.terminal.paint('green', '✓');
-  const database = Object.entries(about)
-    .map(([key, value]) => `${key} ${value}`)
-    .join(', ');
   answer(context, { url, pid: process.pid, data_dir: context.data_dir, recovery: engine.recovery });
   say(
     context,
-    ` ${tick} Node ${process.versions.node} · ${database} · disk ${free} % free · fsync ${median.toFixed(1)} ms`,
+    ` ${tick} Node ${process.versions.node} · ${databaseText(await engine.about())} · disk ${free} % free · fsync ${median.toFixed(1)} ms`,
   );
   say(
     context,

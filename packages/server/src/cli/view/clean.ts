@@ -7,7 +7,7 @@ export function clean(text: string): string {
   return text
     .replace(OPERATING_SYSTEM_COMMAND, '')
     .replace(ESCAPE_SEQUENCE, '')
-    .replace(/\s+/g, ' ')
+    .replace(/\s*[\t\n\v\f\r\u2028\u2029]\s*/g, ' ')
     .replace(CONTROL, '');
 }
 

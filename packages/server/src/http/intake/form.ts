@@ -8,21 +8,19 @@ import { codeOf, quote } from '../problem.ts';
 import { validate } from '../validate.ts';
 import { watchParts } from './part-watcher.ts';
 
-const GIB = 1_073_741_824;
-
-/** The largest file there may be. */
-export const MAX_FILE_BYTES = 10 * GIB;
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** The largest file an upload may have. */
+    max_file_bytes: number;
+  }
+}
 
 /** Ten thousand parts are an attack, or a folder that is better sent in several calls. */
 const MAX_PARTS = 9_999;
 
 const UNKNOWN_TYPE = 'application/octet-stream';
 
-const OPTIONS = {
-  limits: { parts: MAX_PARTS, fields: 100, fieldSize: 1_048_576, fileSize: MAX_FILE_BYTES, headerPairs: 50 },
-  // A name is data and stays as it was sent; it never becomes a path.
-  preservePath: true,
-};
+const LIMITS = { parts: MAX_PARTS, fields: 100, fieldSize: 1_048_576, headerPairs: 50 };
 
 /** A multipart body: its fields, then its files, each read before the next one is asked for. */
 export type Form = { fields: Map<string, string>; hasFiles: boolean; files: AsyncGenerator<FilePart> };
@@ -38,7 +36,12 @@ export type FilePart = { name: string | undefined; media_type: string; content: 
 export async function openForm(request: FastifyRequest): Promise<Form> {
   const boundary = mediaType(request.headers['content-type'] ?? '').parameters.get('boundary') ?? '';
   const problem = watchParts(request.raw, boundary, MAX_PARTS);
-  const parts = request.parts(OPTIONS);
+  const maxBytes = request.server.max_file_bytes;
+  const parts = request.parts({
+    limits: { ...LIMITS, fileSize: maxBytes },
+    // A name is data and stays as it was sent; it never becomes a path.
+    preservePath: true,
+  });
   const fields = new Map<string, string>();
   let part = await nextPart();
   for (; part?.type === 'field'; part = await nextPart()) {
@@ -55,7 +58,8 @@ export async function openForm(request: FastifyRequest): Promise<Form> {
         throw malformed(`The field ${quote(part.fieldname)} comes after a file; send fields first.`);
       }
       const { file } = part;
-      yield { name: part.filename, media_type: safeMediaType(part.mimetype), content: contentOf(file) };
+      const content = contentOf(file, maxBytes);
+      yield { name: part.filename, media_type: safeMediaType(part.mimetype), content };
       await skipRest(file);
     }
   }
@@ -98,12 +102,7 @@ export async function* itemsOf(files: AsyncIterable<FilePart>): AsyncGenerator<I
   }
 }
 
-function contentOf(file: MultipartFile['file']): Readable {
-  file.once('limit', () => {
-    file.destroy(
-      new SheafError('too_large', `A file is over ${MAX_FILE_BYTES} bytes.`, { limit: MAX_FILE_BYTES }),
-    );
-  });
+function contentOf(file: MultipartFile['file'], maxBytes: number): Readable {
   return Readable.from(read(), { objectMode: false });
 
   async function* read(): AsyncGenerator<Buffer> {
@@ -112,6 +111,9 @@ function contentOf(file: MultipartFile['file']): Readable {
     } catch (error) {
       throw asMalformed(error);
     }
+    // The parser cuts a file at the limit and ends it as if it were whole.
+    if (file.truncated)
+      throw new SheafError('too_large', `A file is over ${maxBytes} bytes.`, { limit: maxBytes });
   }
 }
 

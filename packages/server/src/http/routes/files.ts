@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { takeBytes } from '../body/parsers.ts';
 import { callerOf, fileOf } from '../call.ts';
 import { sendFile } from '../download.ts';
-import { MAX_FILE_BYTES, readOneFile, safeMediaType } from '../intake/form.ts';
+import { readOneFile, safeMediaType } from '../intake/form.ts';
 import { noQuery, parseQuery } from '../query.ts';
 import { validate } from '../validate.ts';
 import type { Backend } from './index.ts';
@@ -41,7 +41,7 @@ function uploadBytes(engine: Engine, request: FastifyRequest) {
     ...callerOf(request),
     name,
     media_type: mediaType,
-    max_bytes: MAX_FILE_BYTES,
+    max_bytes: request.server.max_file_bytes,
   });
 }
 
@@ -51,7 +51,6 @@ function uploadForm(engine: Engine, request: FastifyRequest) {
       ...callerOf(request),
       name: validate(nameSchema, name ?? 'file'),
       media_type,
-      max_bytes: MAX_FILE_BYTES,
     }),
   );
 }

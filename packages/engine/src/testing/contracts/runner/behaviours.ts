@@ -47,7 +47,8 @@ const BEHAVIOURS = {
   output_unwritten: (_: WorkItem, { output }: Context) => void output('never.txt'),
   output_link: (_: WorkItem, { output }: Context) => symlinkSync('/etc/hostname', output('link')),
   output_folder: (_: WorkItem, { output }: Context) => mkdirSync(output('folder')),
-  output_fifo: (_: WorkItem, { output }: Context) => void execFileSync('mkfifo', [output('fifo')]),
+  output_fifo: (_: WorkItem, { output }: Context) =>
+    void execFileSync('sh', ['-c', 'mkfifo "$1"', 'sh', output('fifo')]),
   output_sparse: (_: WorkItem, { output }: Context) => {
     const path = output('huge');
     writeFileSync(path, '');
@@ -156,9 +157,9 @@ const BEHAVIOURS = {
   return_wide: () => Array.from({ length: 300_000 }, () => 1),
   return_wide_letters: () => '€'.repeat(100_000),
   return_shared: () => {
-    // A million million paths through thirty objects.
+    // A million million paths through forty values.
     let node: unknown = 1;
-    for (let depth = 0; depth < 40; depth++) node = { left: node, right: node };
+    for (let depth = 0; depth < 40; depth++) node = [node, node];
     return node;
   },
   return_deep: () => {

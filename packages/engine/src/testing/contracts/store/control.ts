@@ -271,6 +271,24 @@ export function controlCases(test: StoreTest): void {
     expect(await statuses(batch)).toEqual({ 1: 'completed', 2: 'cancelled', 3: 'cancelled', 4: 'cancelled' });
   });
 
+  for (const move of ['cancel', 'pause now'] as const) {
+    test(`a record at the same moment as a ${move} counts wholly or not at all`, async (scene) => {
+      const { store, started, act, lease, finish, get } = scene;
+      const batch = await started({ items: 6 });
+      const [held, other] = [await lease(batch, { limit: 3, width: 2 }), await lease(batch, { width: 2 })];
+      const [, first, second] = await Promise.all([
+        move === 'cancel'
+          ? store.cancel(act(batch))
+          : store.pause({ ...act(batch), reason: 'user', mode: 'now' }),
+        finish(held),
+        finish(other, [5]),
+      ]);
+      const { completed_items, failed_items, cancelled_items, pending_items } = await get(batch);
+      expect(completed_items + failed_items).toBe(first.accepted + second.accepted);
+      expect(cancelled_items + pending_items).toBe(first.refused + second.refused);
+    });
+  }
+
   test('cancels a draft and an empty draft', async ({ store, draft, act }) => {
     expect(await store.cancel(act(await draft()))).toMatchObject({ status: 'cancelled', cancelled_items: 3 });
     expect(await store.cancel(act(await draft({ items: 0 })))).toMatchObject({ status: 'cancelled' });
