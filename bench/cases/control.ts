@@ -59,8 +59,8 @@ function diskLine(ours: number, bare: number): Line {
     label: 'change of status on disk, p50',
     ours: `${ours.toFixed(2)} ms`,
     against: `bare commit ${bare.toFixed(2)} ms`,
-    floor: '< 1 ms, or bare + 0.5',
-    ok: ours < Math.max(1, bare + 0.5),
+    floor: '< 1 ms or 1.5 ×',
+    ok: ours < Math.max(1, bare * 1.5),
   };
 }
 

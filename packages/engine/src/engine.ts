@@ -24,6 +24,7 @@ import { createPulses } from './runtime/pulse.ts';
 import { createRecorder } from './runtime/recorder.ts';
 import { createRecords } from './runtime/records.ts';
 import { createSlots } from './runtime/slots.ts';
+import { watchFiles, watchStore } from './runtime/storage-watch.ts';
 import { startSweep } from './runtime/sweep.ts';
 import { createUploads } from './runtime/uploads.ts';
 import { createViews } from './runtime/views.ts';
@@ -40,20 +41,23 @@ import { startWorker } from './runtime/worker.ts';
 export async function createEngine(given: EngineOptions): Promise<Engine> {
   const options = resolveOptions(given);
   const folder = resolve(options.data_dir);
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   const boot = randomUUID();
-  const guard = holdGuard(folder, { boot, now: Date.now() });
+  // What is open is closed again, last opened first: after `close`, or when the start fails halfway.
+  const opened = new AsyncDisposableStack();
   try {
-    return await openEngine(options, { folder, boot, unlock: guard.release });
+    const guard = holdGuard(folder, { boot, now: Date.now() });
+    opened.defer(() => guard.release());
+    return await openEngine(options, { folder, boot, opened });
   } catch (error) {
-    guard.release();
+    await opened.disposeAsync();
     throw error;
   }
 }
 
 async function openEngine(
   options: ResolvedOptions,
-  { folder, boot, unlock }: { folder: string; boot: string; unlock: () => void },
+  { folder, boot, opened }: { folder: string; boot: string; opened: AsyncDisposableStack },
 ): Promise<Engine> {
   const clock: Clock = { now: () => Date.now() };
   const chance: Chance = { random: () => Math.random(), bytes: (count) => randomBytes(count) };
@@ -62,24 +66,21 @@ async function openEngine(
   const workDir = join(folder, 'work');
   await rm(workDir, { recursive: true, force: true });
 
-  const store = await openThreadedSqliteStore({ file: join(folder, 'sheaf.db') });
-  const files = createDiskFiles({ root: join(folder, 'files') });
+  const failure = Promise.withResolvers<never>();
+  failure.promise.catch(() => undefined);
+  const watch = { onFailed, onFull: () => void disk?.onFull().catch(options.onError) };
+  const store = watchStore(await openThreadedSqliteStore({ file: join(folder, 'sheaf.db') }), watch);
+  opened.defer(() => store.close());
+  const files = watchFiles(createDiskFiles({ root: join(folder, 'files') }), watch);
   const events = createLocalEvents();
   const dispatch = createLocalDispatch();
   const pulses = createPulses({ events, clock });
+  opened.defer(() => pulses.close());
   const uploads = createUploads({ store, files, clock, chance });
   const intake = createIntake({ store, uploads, clock, chance, processors, templates });
   store.onEvents((space, stored) => {
     for (const event of stored) events.publish(space, event);
   });
-
-  const failure = Promise.withResolvers<never>();
-  failure.promise.catch(() => undefined);
-  const onError = (error: unknown) => {
-    if (errorCode(error) === 'storage_failed') failure.reject(error);
-    else if (errorCode(error) === 'storage_full') void disk?.onFull().catch(onError);
-    options.onError(error);
-  };
 
   let disk: DiskGuard | null = null;
   const works = options.work ? await startWorks() : null;
@@ -97,6 +98,8 @@ async function openEngine(
       policy: options.recovery,
       now: clock.now(),
     });
+    const runner = createRunner(options.concurrency);
+    opened.defer(() => runner.close());
     const sweep = startSweep({
       store,
       dispatch,
@@ -106,8 +109,9 @@ async function openEngine(
       isPinned: uploads.isPinned,
       onError,
     });
+    opened.defer(() => sweep.close());
     disk = await startDiskGuard({ store, clock, data_dir: folder, onResumed: () => sweep.now(), onError });
-    const runner = createRunner(options.concurrency);
+    opened.defer(() => disk?.close());
     const recorder = createRecorder({ store, clock, onStorageFull: async () => disk?.onFull() });
     const worker = startWorker({
       store,
@@ -122,6 +126,7 @@ async function openEngine(
         chance,
         slots: createSlots(options.concurrency),
         work_dir: workDir,
+        onDiskFull: async () => (await disk?.isFullAfterAll()) ?? false,
         onPulse: pulses.beat,
         onNews: (batch, item, news) => pulses.news(batch.id, batch.space, item, news),
       },
@@ -132,41 +137,56 @@ async function openEngine(
       },
       onError,
     });
+    opened.defer(() => worker.close(0));
     await sweep.now();
-    return { recovery, sweep, runner, worker };
+    return { recovery, worker };
+  }
+
+  function onError(error: unknown): void {
+    // Both are answered by the watch; a problem that stops everything is told once.
+    if (errorCode(error) !== 'storage_failed') options.onError(error);
+  }
+
+  /** The disk did not keep a write: nothing more is done here, so that nothing is lost. */
+  function onFailed(error: unknown): void {
+    failure.reject(error);
+    options.onError(error);
+    void works?.worker.close(0).catch(options.onError);
   }
 
   let closing: Promise<void> | null = null;
   async function close(drainMs: number): Promise<void> {
-    await works?.worker.close(drainMs);
-    await works?.sweep.close();
-    await disk?.close();
-    await works?.runner.close();
-    pulses.close();
-    await store.close();
-    unlock();
+    try {
+      await works?.worker.close(drainMs);
+    } finally {
+      await opened.disposeAsync();
+    }
   }
 
   return {
     ...control,
     ...views,
     async create(batch, who = {}) {
+      disk?.refuseWhenFull();
       const answer = await intake.create(batch, who);
       await offer(answer.batch);
       return answer;
     },
     async append(target, items) {
+      disk?.refuseWhenFull();
       const answer = await intake.append(target, items);
       await offer(answer.batch);
       return answer;
     },
-    upload: (source, { space = 'default', name, media_type, max_bytes }) =>
-      uploads.put(source, {
+    async upload(source, { space = 'default', name, media_type, max_bytes }) {
+      disk?.refuseWhenFull();
+      return uploads.put(source, {
         space,
         name,
         media_type: media_type ?? 'application/octet-stream',
         ...(max_bytes === undefined ? {} : { max_bytes }),
-      }),
+      });
+    },
     file: ({ space = 'default', file_id }) => store.file({ space, file_id }),
     async openFile({ space = 'default', file_id, start, end }) {
       const file = await store.file({ space, file_id });
@@ -182,7 +202,7 @@ async function openEngine(
     failed: failure.promise,
     async close({ drain_ms = options.drain_ms } = {}) {
       closing ??= close(drain_ms);
-      if (drain_ms === 0) works?.worker.abortAll();
+      if (drain_ms === 0) works?.worker.cutOff();
       await closing;
     },
   };
@@ -190,6 +210,15 @@ async function openEngine(
   async function offer(batch: { id: string; status: string; priority: number }): Promise<void> {
     if (batch.status !== 'queued' && batch.status !== 'running') return;
     await dispatch.offer([{ batch_id: batch.id, n: 1, priority: batch.priority }]);
+  }
+}
+
+async function makeFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true });
+  } catch (error) {
+    const what = error instanceof Error ? error.message : String(error);
+    throw new SheafError('bad_config', `The folder ${folder} cannot be made: ${what}.`, {}, error);
   }
 }
 

@@ -69,6 +69,10 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
     resolved.data_dir,
     'a folder',
   );
+  needs(isList(resolved.processors, isProcessor), 'processors', resolved.processors, 'a list of processors');
+  needs(isList(resolved.packs, isPack), 'packs', resolved.packs, 'a list of packs');
+  needs(typeof resolved.work === 'boolean', 'work', resolved.work, 'true or false');
+  needs(typeof resolved.onError === 'function', 'onError', resolved.onError, 'a function');
   needsCount('concurrency', resolved.concurrency, 1, 10_000);
   needsCount('retention_days', resolved.retention_days, 0, 36_500);
   needsCount('drain_ms', resolved.drain_ms, 0, 86_400_000);
@@ -79,6 +83,24 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
     'resume, review or null',
   );
   return resolved;
+}
+
+function isList(value: unknown, isOne: (value: unknown) => boolean): boolean {
+  return Array.isArray(value) && value.every(isOne);
+}
+
+function isProcessor(value: unknown): boolean {
+  return has(value, 'name', 'string') && has(value, 'run', 'function') && has(value, 'config', 'object');
+}
+
+function isPack(value: unknown): boolean {
+  if (!has(value, 'processors', 'object') || !has(value, 'templates', 'object')) return false;
+  const { processors, templates } = value as Record<string, unknown>;
+  return isList(processors, isProcessor) && isList(templates, (template) => has(template, 'id', 'string'));
+}
+
+function has(value: unknown, key: string, type: string): boolean {
+  return typeof value === 'object' && value !== null && typeof (value as Record<string, unknown>)[key] === type;
 }
 
 function needsCount(name: string, value: number, least: number, most: number): void {
@@ -92,5 +114,9 @@ function needsCount(name: string, value: number, least: number, most: number): v
 
 function needs(isRight: boolean, name: string, value: unknown, what: string): void {
   if (!isRight)
-    throw new SheafError('bad_config', `The option ${name} is ${JSON.stringify(value)}; it must be ${what}.`);
+    throw new SheafError('bad_config', `The option ${name} is ${shown(value)}; it must be ${what}.`);
+}
+
+function shown(value: unknown): string {
+  return typeof value === 'string' || typeof value === 'number' ? JSON.stringify(value) : String(value);
 }

@@ -3,6 +3,7 @@
  * same call may succeed later, and what it means. `docs/errors.md` is drawn from this table.
  */
 export const ERRORS = {
+  bad_request: { status: 400, exit: 2, retryable: false, means: 'The request is not HTTP as it should be.' },
   malformed_json: { status: 400, exit: 2, retryable: false, means: 'The body is not JSON.' },
   malformed_multipart: { status: 400, exit: 2, retryable: false, means: 'The multipart body is broken.' },
   forbidden_key: {
@@ -43,6 +44,12 @@ export const ERRORS = {
     exit: 2,
     retryable: false,
     means: 'No answer in a form the Accept header allows.',
+  },
+  request_timeout: {
+    status: 408,
+    exit: 8,
+    retryable: true,
+    means: 'The request did not arrive, or was not answered, in time.',
   },
   wrong_status: {
     status: 409,

@@ -24,7 +24,11 @@ describe('the fingerprint of a failure', () => {
     ['backticks', 'no column `a`', 'no column `b`'],
     ['urls', 'GET https://a.example/x?y=1 failed', 'GET http://10.0.0.1:8080/z failed'],
     ['uuids', 'lost 0192e0c4-1111-7aaa-8bbb-0123456789ab', 'lost 5a2e0c4f-2222-4ccc-9ddd-ba9876543210'],
-    ['ids', 'batch bat_00000000000000000000000000/17 is gone', 'batch bat_7zzzzzzzzzzzzzzzzzzzzzzzzz/2 is gone'],
+    [
+      'ids',
+      'batch bat_00000000000000000000000000/17 is gone',
+      'batch bat_7zzzzzzzzzzzzzzzzzzzzzzzzz/2 is gone',
+    ],
     ['hashes', 'sum 0123456789abcdef differs', 'sum fedcba9876543210aa differs'],
     ['hex numbers', 'fault at 0x7ffe01', 'fault at 0x10'],
     ['white space', 'it  broke\n', ' it broke'],

@@ -88,7 +88,9 @@ describe('a new batch', () => {
   });
 
   it('cannot change what all objects are', () => {
-    const body: unknown = JSON.parse('{"config":{"__proto__":{"polluted":true},"constructor":{"prototype":{"polluted":true}}}}');
+    const body: unknown = JSON.parse(
+      '{"config":{"__proto__":{"polluted":true},"constructor":{"prototype":{"polluted":true}}}}',
+    );
     createBatchSchema.safeParse(body);
     expect({}).not.toHaveProperty('polluted');
   });

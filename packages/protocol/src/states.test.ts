@@ -45,7 +45,8 @@ describe('the states of a batch', () => {
 
   it('let every settling state move to each state that counting can lead to', () => {
     const ends = ['completed', 'partially_completed', 'failed', 'cancelled'] as const;
-    for (const status of SETTLING_STATUSES) expect(BATCH_MOVES[status]).toEqual(expect.arrayContaining([...ends]));
+    for (const status of SETTLING_STATUSES)
+      expect(BATCH_MOVES[status]).toEqual(expect.arrayContaining([...ends]));
   });
 });
 

@@ -65,7 +65,8 @@ describe('a name', () => {
   });
 
   it('is a text and nothing that could be made one', () => {
-    for (const value of [1, null, undefined, {}, ['a'], true]) expect(nameSchema.safeParse(value).success).toBe(false);
+    for (const value of [1, null, undefined, {}, ['a'], true])
+      expect(nameSchema.safeParse(value).success).toBe(false);
   });
 
   it('stays what it is when it is checked twice', () => {

@@ -95,7 +95,8 @@ function addRunning(program: Command, outcome: Outcome): void {
     .description('more items for a batch, also while it runs')
     .argument('<batch>')
     .argument('[path...]', 'files, folders, patterns, or - for JSON lines')
-    .option('--manifest <file.jsonl>', 'items from JSON lines');
+    .option('--manifest <file.jsonl>', 'items from JSON lines')
+    .option('--rest', 'after a stopped upload of the same paths: only what is missing, then close the batch');
   bind(outcome, add, async () => (await import('./commands/add.ts')).add);
   const download = program
     .command('download')

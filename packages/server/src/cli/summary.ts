@@ -1,4 +1,4 @@
-import { batchLabel } from '@sheaf/client';
+import { batchLabel, type Client } from '@sheaf/client';
 import { type Batch, type Cause, isFinal, type Wire } from '@sheaf/protocol';
 import { shown } from './connect.ts';
 import { type Context, say } from './context.ts';
@@ -13,6 +13,8 @@ export type Ending = {
   downloaded: Downloaded | null;
   /** How to name the batch in the next command. */
   reference: string;
+  /** Whether there are outputs to fetch that this command did not fetch. @default false */
+  has_outputs?: boolean;
   /** Whether to say what can be done next. @default true */
   has_next?: boolean;
 };
@@ -35,6 +37,13 @@ export function sayEnding(context: Context, ending: Ending, view: Pick<WorkView,
   for (const step of next) say(context, `  Next     ${step}`);
 }
 
+/** Whether a batch has outputs, by its first completed item. */
+export async function hasOutputs(client: Client, batch: Wire<Batch>): Promise<boolean> {
+  if (batch.completed_items === 0) return false;
+  const { data } = await client.items(batch.id, { status: ['completed'], limit: 1 });
+  return (data[0]?.outputs.length ?? 0) > 0;
+}
+
 /** `1,201 files, 212 MB`, and how many of them were there before. */
 export function outputsText({ files, bytes: size, kept }: Downloaded): string {
   const before = kept > 0 ? `, ${kept === files ? 'all' : kept} there before` : '';
@@ -42,11 +51,12 @@ export function outputsText({ files, bytes: size, kept }: Downloaded): string {
 }
 
 /** The commands that make sense now. */
-function nextSteps({ batch, causes, reference, downloaded }: Ending): string[] {
+function nextSteps({ batch, causes, reference, downloaded, has_outputs = false }: Ending): string[] {
   if (batch.status === 'awaiting_approval') return [`somebody has to approve it`];
   if (batch.status === 'paused') return [`sheaf resume ${reference}`, `sheaf items ${reference} --failed`];
   if (!isFinal(batch.status)) return [`sheaf status ${reference} -w`];
   const steps = causes.slice(0, 3).map((cause) => retryCommand(reference, cause, causes));
+  if (has_outputs) steps.push(`sheaf download ${reference}`);
   const hasResults = downloaded?.files === 0 && batch.completed_items > 0;
   return hasResults ? [...steps, `sheaf items ${reference} --jsonl   (the results)`] : steps;
 }

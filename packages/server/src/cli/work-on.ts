@@ -3,7 +3,7 @@ import type { Connection } from './connect.ts';
 import { answer, type Context, note } from './context.ts';
 import { failure } from './failure.ts';
 import { exitCodeAfter, follow } from './follow.ts';
-import { sayEnding } from './summary.ts';
+import { hasOutputs, sayEnding } from './summary.ts';
 import { clean } from './view/clean.ts';
 import { openWorkView } from './view/work-view.ts';
 
@@ -69,7 +69,9 @@ export async function goOn(
     if (snapshot === null) continue;
     ended.push(snapshot.batch);
     const reference = batches.length === 1 && isFinal(snapshot.batch.status) ? '@last' : batch.id;
-    sayEnding(context, { batch: snapshot.batch, causes: snapshot.causes, downloaded: null, reference }, view);
+    const has_outputs = await hasOutputs(connection.client, snapshot.batch);
+    const { batch: last, causes } = snapshot;
+    sayEnding(context, { batch: last, causes, downloaded: null, reference, has_outputs }, view);
   }
   answer(context, { data: ended });
   return Math.max(0, ...codes);

@@ -31,11 +31,15 @@ export type ServerOptions = {
   allowed_origins?: readonly string[];
   /** Of pino: fatal, error, warn, info, debug, trace or silent. The log goes to stderr. @default 'info' */
   log_level?: string;
+  /** The largest file an upload may have. @default 10 GiB */
+  max_file_bytes?: number;
   /** Longest time for a request that is no upload. @default 30000 */
   request_timeout_ms?: number;
   /** Longest silence within an upload. @default 60000 */
   upload_idle_ms?: number;
 };
+
+const GIB = 1_073_741_824;
 
 const MAX_HEADER_BYTES = 16_384;
 
@@ -88,6 +92,7 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
   const hub = createHub(options.engine);
   let closing = false;
 
+  app.decorate('max_file_bytes', options.max_file_bytes ?? 10 * GIB);
   answerErrors(app);
   // A file over the limit is told where it is read, not with the part behind it.
   await app.register(multipart, { throwFileSizeLimit: false });

@@ -2,6 +2,8 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { ERRORS } from '@sheaf/protocol';
 
+const CODES = { 400: 'bad_request', 408: 'request_timeout', 431: 'headers_too_large' } as const;
+
 /**
  * Answers on a bare socket, where there is no request yet: its head was too large, broken, or never
  * ended. The connection ends with it.
@@ -11,16 +13,8 @@ export function refuseSocket(socket: Socket, status: 400 | 408 | 431): void {
     socket.destroy();
     return;
   }
-  const body = JSON.stringify(
-    status === 431
-      ? {
-          type: '/docs/errors#headers_too_large',
-          title: ERRORS.headers_too_large.means,
-          status,
-          code: 'headers_too_large',
-        }
-      : { type: 'about:blank', title: STATUS_CODES[status], status },
-  );
+  const code = CODES[status];
+  const body = JSON.stringify({ type: `/docs/errors#${code}`, title: ERRORS[code].means, status, code });
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
     'Content-Type: application/problem+json',

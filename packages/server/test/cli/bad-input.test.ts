@@ -1,8 +1,11 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { writeFiles } from './processors.ts';
 import { makePlace, type Place } from './sheaf.ts';
+
+// Each case runs whole processes, and others may run beside.
+vi.setConfig({ testTimeout: 60_000 });
 
 let place: Place;
 

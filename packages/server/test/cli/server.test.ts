@@ -1,9 +1,12 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { writeFiles } from './processors.ts';
 import { makePlace, type Place, type Running, until } from './sheaf.ts';
+
+// Each case runs whole processes, and others may run beside.
+vi.setConfig({ testTimeout: 60_000 });
 
 let place: Place;
 let server: Running & { url: string };

@@ -301,6 +301,50 @@ describe('a form that breaks', () => {
   });
 });
 
+describe('a file over the limit', () => {
+  const big = ['f', Buffer.alloc(200_000, 'x'), 'big.txt'] as const;
+  const small = ['f', 'small', 'small.txt'] as const;
+
+  it('is refused and never kept cut short; what came before it stays', async () => {
+    const own = await openWorld({ max_file_bytes: 100_000 });
+    const made = expectProblem(
+      await own.call('POST', '/api/batches', form([['processor', 'probe'], small, big, small])),
+      413,
+      'too_large',
+    );
+    expect(made).toMatchObject({ limit: 100_000, batch_status: 'draft', accepted: 1 });
+    const { id } = await own.batch();
+    const added = expectProblem(
+      await own.call('POST', `/api/batches/${id}/items`, form([small, small, big])),
+      413,
+      'too_large',
+    );
+    expect(added).toMatchObject({ accepted: 2 });
+    expect((await own.engine.get({ batch_id: id })).total_items).toBe(2);
+    expectProblem(await own.call('POST', '/api/files', form([big])), 413, 'too_large');
+    const bytes = { body: big[1], headers: { 'content-type': 'text/plain' } };
+    expectProblem(await own.call('POST', '/api/files?name=big', bytes), 413, 'too_large');
+    expect(
+      (await own.call('POST', '/api/files', form([['f', Buffer.alloc(100_000), 'just']]))).json.bytes,
+    ).toBe(100_000);
+    await own.close();
+  });
+
+  it('is refused also while it still arrives', async () => {
+    const own = await openWorld({ max_file_bytes: 1_000_000 });
+    const { url: ownUrl } = await own.listen();
+    const body = new FormData();
+    body.append('processor', 'probe');
+    body.append('f', new Blob([Buffer.alloc(20_000_000)]), 'big');
+    const response = await fetch(`${ownUrl}/api/batches`, { method: 'POST', body });
+    expect([response.status, await response.json()]).toEqual([
+      413,
+      expect.objectContaining({ code: 'too_large', accepted: 0 }),
+    ]);
+    await own.close();
+  });
+});
+
 describe('appending a form', () => {
   it('adds each file as an item', async () => {
     const { id } = await world.batch();

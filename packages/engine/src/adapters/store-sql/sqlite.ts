@@ -26,6 +26,14 @@ export type SqliteOptions = {
  * @throws bad_config when SQLite is too old or does not keep `synchronous=FULL`.
  */
 export async function openSqliteStore(options: SqliteOptions): Promise<Store> {
+  try {
+    return await open(options);
+  } catch (error) {
+    throw toProblem(error);
+  }
+}
+
+async function open(options: SqliteOptions): Promise<Store> {
   const database = openDatabase(options);
   const statements = new Map<string, StatementSync>();
   const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database: adapt(database, statements) }) });
@@ -191,6 +199,7 @@ const BUSY = 5;
 const IO_ERROR = 10;
 const CORRUPT = 11;
 const FULL = 13;
+const NO_DATABASE = 26;
 
 function toProblem(error: unknown): unknown {
   if (typeof error !== 'object' || error === null || !('errcode' in error)) return error;
@@ -209,7 +218,7 @@ function toProblem(error: unknown): unknown {
       {},
       error,
     );
-  if (code === CORRUPT)
+  if (code === CORRUPT || code === NO_DATABASE)
     return new SheafError(
       'storage_failed',
       'The database file is damaged; restore it from a backup.',

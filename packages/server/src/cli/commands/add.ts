@@ -11,7 +11,11 @@ import { plural } from '../view/format.ts';
 import { openWorkView } from '../view/work-view.ts';
 
 /** `sheaf add`: more items for a batch, also while it runs. */
-export async function add({ context, args, options }: Call<{ manifest?: string }>): Promise<number> {
+export async function add({
+  context,
+  args,
+  options,
+}: Call<{ manifest?: string; rest?: boolean }>): Promise<number> {
   const [reference = '', ...paths] = args;
   const { manifest } = options;
   if (paths.length === 0 && manifest === undefined) {
@@ -25,16 +29,19 @@ export async function add({ context, args, options }: Call<{ manifest?: string }
   const lines = isLines
     ? await (manifest === undefined ? linesFromInput(process.stdin) : linesFromManifest(manifest))
     : null;
+  if (options.rest && isLines) throw failure('usage', '--rest goes with files, which have an order');
   const files = isLines ? [] : (await collectFiles(paths)).files;
   return await withConnection(context, {}, async ({ client, isWorking }) => {
     const batch = await resolveBatch(client, reference);
     if (lines !== null) await client.addLines(batch.id, lines.body);
     else {
       const view = openWorkView(context);
-      // What the batch has of it is counted from here on, should a lot break.
-      await uploadFiles(client, batch.id, files, { onState: view.upload, base: batch.total_items }).finally(
-        view.close,
-      );
+      // What the batch has of these files: none of them yet, or after a stopped upload the first ones.
+      const where = options.rest
+        ? { from: Math.min(batch.total_items, files.length) }
+        : { base: batch.total_items };
+      await uploadFiles(client, batch.id, files, { onState: view.upload, ...where }).finally(view.close);
+      if (options.rest && batch.open) await client.seal(batch.id);
     }
     const after = await client.get(batch.id);
     answer(context, { ...after });

@@ -15,7 +15,7 @@ import { safeName } from '../safe-name.ts';
 import { sayEnding } from '../summary.ts';
 import { type UploadState, uploadFiles } from '../upload.ts';
 import { clean } from '../view/clean.ts';
-import { bytes, count, plural } from '../view/format.ts';
+import { bytes, count, plural, shellWord } from '../view/format.ts';
 import { openWorkView, type WorkView } from '../view/work-view.ts';
 
 export type RunFlags = BatchFlags & {
@@ -28,6 +28,8 @@ export type RunFlags = BatchFlags & {
 type RunHow = Pick<RunFlags, 'out' | 'detach' | 'idempotencyKey'> & {
   /** False where the caller says itself what to do next. @default true */
   has_next?: boolean;
+  /** The paths as they were typed, to be typed again. */
+  paths?: readonly string[];
 };
 
 /** Where a batch's items come from: files to upload, or lines of JSON. */
@@ -48,7 +50,7 @@ export async function run({ context, args, options }: Call<RunFlags>): Promise<n
     });
     const name = options.name ?? nameFor(paths, own?.name ?? word);
     const batch = { ...wanted, ...runs, name };
-    return await runBatch(context, connection, { batch, source, flags: options });
+    return await runBatch(context, connection, { batch, source, flags: { ...options, paths } });
   } finally {
     await connection.close();
   }
@@ -96,7 +98,8 @@ export async function runBatch(
     const { snapshot, ended_by } = followed;
     if (ended_by !== null || snapshot === null) {
       view.close();
-      sayStopped(context, connection, { batchId: made.id, uploaded, source });
+      const known = Math.max(uploaded, snapshot?.batch.total_items ?? 0);
+      sayStopped(context, connection, { batchId: made.id, known, source, paths: flags.paths ?? [] });
       return exitCodeAfter(followed);
     }
     const { batch, causes } = snapshot;
@@ -234,14 +237,16 @@ async function sayDetached(context: Context, { client }: Connection, batchId: st
 function sayStopped(
   context: Context,
   { own }: Connection,
-  stopped: { batchId: string; uploaded: number; source: Source },
+  stopped: { batchId: string; known: number; source: Source; paths: readonly string[] },
 ): void {
+  const { batchId, known } = stopped;
   const all = 'files' in stopped.source ? stopped.source.files.length : 0;
-  if (stopped.uploaded < all) {
-    note(context, `Stopped: ${count(stopped.uploaded)} of ${plural(all, 'file')} are in, the rest is not.`);
+  if (known < all) {
+    const paths = stopped.paths.map(shellWord).join(' ');
+    note(context, `Stopped: of ${plural(all, 'file')}, at least ${count(known)} are in.`);
     note(
       context,
-      `Add the rest: sheaf add ${stopped.batchId} PATH…   Run it as it is: sheaf seal ${stopped.batchId}`,
+      `Bring the rest: sheaf add ${batchId} ${paths} --rest   Run it as it is: sheaf seal ${batchId}`,
     );
     return;
   }

@@ -4,7 +4,7 @@ import { type Connection, withConnection } from '../connect.ts';
 import { answer, type Context, note, say } from '../context.ts';
 import { exitCodeAfter, follow } from '../follow.ts';
 import { resolveBatch, shortId } from '../resolve.ts';
-import { sayEnding } from '../summary.ts';
+import { hasOutputs, sayEnding } from '../summary.ts';
 import { causeLines, retryCommand, runningLine, stateText, workLine } from '../view/batch-lines.ts';
 import { clean } from '../view/clean.ts';
 import { duration, moment } from '../view/format.ts';
@@ -50,7 +50,9 @@ export async function watchBatch(
   );
   const { snapshot, ended_by } = followed;
   if (ended_by === null && snapshot !== null) {
-    sayEnding(context, { batch: snapshot.batch, causes: snapshot.causes, downloaded: null, reference }, view);
+    const has_outputs = await hasOutputs(connection.client, snapshot.batch);
+    const { batch: last, causes } = snapshot;
+    sayEnding(context, { batch: last, causes, downloaded: null, reference, has_outputs }, view);
     answer(context, { ...snapshot.batch, causes: snapshot.causes });
   }
   return exitCodeAfter(followed);
