@@ -70,11 +70,16 @@ export async function withConnection<T>(
   use: (connection: Connection) => Promise<T>,
 ): Promise<T> {
   const connection = await connect(context, options);
+  let result: T;
   try {
-    return await use(connection);
-  } finally {
-    await connection.close();
+    result = await use(connection);
+  } catch (error) {
+    // The first failure says more than what follows from it.
+    await connection.close().catch(() => undefined);
+    throw error;
   }
+  await connection.close();
+  return result;
 }
 
 function remote(url: string): Connection {

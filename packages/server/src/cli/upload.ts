@@ -108,7 +108,11 @@ async function sendLot(
   const contents = await Promise.all(
     lot.map(async ({ path, name }) => {
       const content = await openAsBlob(path).catch((error) => {
-        throw failure('no_input', `cannot read ${path} any more (${error.message})`);
+        throw failure(
+          'no_input',
+          `cannot read ${path} any more (${error.message})`,
+          `what came before it is in; with the file back:  sheaf add ${batchId} PATH… --rest`,
+        );
       });
       return { name, content };
     }),

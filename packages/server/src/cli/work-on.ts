@@ -1,8 +1,9 @@
-import { type Batch, isFinal, type Wire } from '@sheaf/protocol';
+import type { Batch, Wire } from '@sheaf/protocol';
 import type { Connection } from './connect.ts';
 import { answer, type Context, note } from './context.ts';
 import { failure } from './failure.ts';
 import { exitCodeAfter, follow } from './follow.ts';
+import { splitItem } from './resolve.ts';
 import { hasOutputs, sayEnding } from './summary.ts';
 import { clean } from './view/clean.ts';
 import { openWorkView } from './view/work-view.ts';
@@ -38,7 +39,7 @@ export async function needProcessor(
 export async function goOn(
   context: Context,
   connection: Connection,
-  batches: readonly Wire<Batch>[],
+  { batches, typed }: { batches: readonly Wire<Batch>[]; typed: readonly string[] },
   flags: { watch?: boolean },
 ): Promise<number> {
   const isWatched = flags.watch ?? (connection.own !== null || context.progress === 'live');
@@ -68,10 +69,18 @@ export async function goOn(
     }
     if (snapshot === null) continue;
     ended.push(snapshot.batch);
-    const reference = batches.length === 1 && isFinal(snapshot.batch.status) ? '@last' : batch.id;
-    const has_outputs = await hasOutputs(connection.client, snapshot.batch);
-    const { batch: last, causes } = snapshot;
-    sayEnding(context, { batch: last, causes, downloaded: null, reference, has_outputs }, view);
+    sayEnding(
+      context,
+      {
+        batch: snapshot.batch,
+        causes: snapshot.causes,
+        downloaded: null,
+        // As it was typed, where that can only be this one.
+        reference: batches.length === 1 && typed.length === 1 ? splitItem(typed[0] ?? '').batch : batch.id,
+        has_outputs: await hasOutputs(connection.client, snapshot.batch),
+      },
+      view,
+    );
   }
   answer(context, { data: ended });
   return Math.max(0, ...codes);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
  * A file with processors as a user writes one, without a word of ours: `copy` hands files through and
  * fails those named bad, `double` doubles numbers and writes a log line.
  */
-export const PROCESSORS = `
+const PROCESSORS = `
 import { copyFileSync } from 'node:fs';
 
 export const copy = {

@@ -1,8 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { errorCode } from '@sheaf/protocol';
 import type { Call } from '../command.ts';
-import { connect } from '../connect.ts';
-import { say } from '../context.ts';
+import { type Connection, withConnection } from '../connect.ts';
+import { type Context, say } from '../context.ts';
 import { freeFolder } from '../download.ts';
 import { failure } from '../failure.ts';
 import type { InputFile } from '../inputs.ts';
@@ -13,12 +13,11 @@ const TEMPLATE = 'thumbnails';
 /** `sheaf demo`: the sample photographs, one of them broken on purpose. */
 export async function demo({ context }: Call): Promise<number> {
   const files = await samples();
-  const connection = await connect(context, { work: true, missing: 'make' });
   const dir = await freeFolder('sheaf-demo-out');
   say(context, `${files.length - 1} photographs, and one file that is broken on purpose, become thumbnails.`);
   say(context, `Each becomes an item of one batch; what comes out lands in ./${dir}.`);
   say(context);
-  try {
+  return await withConnection(context, { work: true, missing: 'make' }, async (connection) => {
     const code = await runBatch(context, connection, {
       batch: { name: 'demo', template_id: TEMPLATE, labels: { demo: 'true' } },
       source: { files, bytes: files.reduce((sum, file) => sum + file.bytes, 0) },
@@ -26,11 +25,9 @@ export async function demo({ context }: Call): Promise<number> {
     });
     // The broken file is part of the show; everything else would be a failure of ours.
     if (code !== 3) return code;
-    await explain(context, connection.client, dir);
+    await explain(context, connection, dir);
     return 0;
-  } finally {
-    await connection.close();
-  }
+  });
 }
 
 async function samples(): Promise<InputFile[]> {
@@ -47,11 +44,7 @@ async function samples(): Promise<InputFile[]> {
   );
 }
 
-async function explain(
-  context: Call['context'],
-  client: Awaited<ReturnType<typeof connect>>['client'],
-  dir: string,
-): Promise<void> {
+async function explain(context: Context, { client }: Connection, dir: string): Promise<void> {
   const [batch] = (await client.list({ sort_by: 'created_at', sort_order: 'DESC', limit: 1 })).data;
   const [cause] = batch === undefined ? [] : await client.causes(batch.id);
   const bold = (text: string) => context.terminal.paint('bold', text);

@@ -24,7 +24,7 @@ export async function retry({ context, args, options }: Call<Flags>): Promise<nu
       after.push(sent);
       say(context, `↻ Re-queued: ${clean(sent.name)}, ${plural(retried, 'item')} (round ${sent.round})`);
     }
-    return await goOn(context, connection, after, options);
+    return await goOn(context, connection, { batches: after, typed: args }, options);
   });
 }
 

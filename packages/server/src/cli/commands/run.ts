@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { type Batch, type CreateBatch, isFinal, type Wire } from '@sheaf/protocol';
 import type { Call } from '../command.ts';
-import { type Connection, connect } from '../connect.ts';
+import { type Connection, withConnection } from '../connect.ts';
 import { answer, type Context, note, say } from '../context.ts';
 import { type Downloaded, downloadOutputs, freeFolder, writeFailure } from '../download.ts';
 import { failure } from '../failure.ts';
@@ -41,8 +41,7 @@ export async function run({ context, args, options }: Call<RunFlags>): Promise<n
   const wanted = batchFrom(options);
   const source = await openSource(paths, options.manifest);
   const processors = isProcessorFile(word) ? [await loadProcessor(word)] : [];
-  const connection = await connect(context, { work: true, missing: 'make', processors });
-  try {
+  return await withConnection(context, { work: true, missing: 'make', processors }, async (connection) => {
     if (options.detach && connection.own !== null) throw noServer();
     const [own] = processors;
     const runs = await whatRuns(connection.client, own?.name ?? word).catch((error) => {
@@ -51,9 +50,7 @@ export async function run({ context, args, options }: Call<RunFlags>): Promise<n
     const name = options.name ?? nameFor(paths, own?.name ?? word);
     const batch = { ...wanted, ...runs, name };
     return await runBatch(context, connection, { batch, source, flags: { ...options, paths } });
-  } finally {
-    await connection.close();
-  }
+  });
 }
 
 /** Makes the batch and sees it through. Used by `demo` too. */

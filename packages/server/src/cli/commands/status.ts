@@ -50,9 +50,9 @@ export async function watchBatch(
   );
   const { snapshot, ended_by } = followed;
   if (ended_by === null && snapshot !== null) {
-    const has_outputs = await hasOutputs(connection.client, snapshot.batch);
     const { batch: last, causes } = snapshot;
-    sayEnding(context, { batch: last, causes, downloaded: null, reference, has_outputs }, view);
+    const ending = { batch: last, causes, downloaded: null, reference };
+    sayEnding(context, { ...ending, has_outputs: await hasOutputs(connection.client, last) }, view);
     answer(context, { ...snapshot.batch, causes: snapshot.causes });
   }
   return exitCodeAfter(followed);

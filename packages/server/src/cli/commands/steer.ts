@@ -119,7 +119,7 @@ async function sendToWork(
     const batches = await resolveBatches(connection.client, args);
     for (const batch of batches) await needProcessor(context, connection, batch);
     const after = await stepAll(context, connection.client, batches, step, words);
-    return await goOn(context, connection, after, options);
+    return await goOn(context, connection, { batches: after, typed: args }, options);
   });
 }
 

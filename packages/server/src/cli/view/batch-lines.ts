@@ -93,7 +93,7 @@ export function endText(batch: Wire<Batch>, durations: readonly number[] = []): 
 }
 
 /** The value that this share of the numbers does not exceed; null for too few to say. */
-export function percentile(numbers: readonly number[], share: number): number | null {
+function percentile(numbers: readonly number[], share: number): number | null {
   if (numbers.length < 20) return null;
   const sorted = [...numbers].sort((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * share) - 1)] ?? null;

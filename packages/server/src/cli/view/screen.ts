@@ -28,6 +28,11 @@ export function openScreen(terminal: Terminal): Screen {
   const showCursor = () => terminal.raw('\u001b[?25h');
   // Whatever ends the process, an error in another place too, the cursor comes back.
   process.once('exit', showCursor);
+  // A signal nobody listens to would end the process without that.
+  const onSignal = (signal: NodeJS.Signals) => {
+    if (process.listenerCount(signal) === 1) process.exit(signal === 'SIGTERM' ? 143 : 130);
+  };
+  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
   terminal.raw('\u001b[?25l');
 
   const paint = () => {
@@ -71,7 +76,7 @@ export function openScreen(terminal: Terminal): Screen {
       terminal.raw(`${up(rowsOf(shown, terminal.width()))}\u001b[J`);
       shown = [];
       showCursor();
-      process.off('exit', showCursor);
+      process.off('exit', showCursor).off('SIGINT', onSignal).off('SIGTERM', onSignal);
     },
   };
 }
