@@ -15,6 +15,8 @@ import { tableOf } from './torture/table.ts';
 
 const MOST_SHOWN = 20;
 
+const ITEMS_A_ROUND = 150;
+
 // The servers die with us: they are killed when this process exits, by whatever way.
 process.once('SIGINT', () => process.exit(130));
 process.once('SIGTERM', () => process.exit(143));
@@ -53,7 +55,7 @@ function readOptions(): { rounds: number; seed: number; items: number } | string
     });
     const rounds = numberOf('rounds', values.rounds ?? '100');
     const seed = numberOf('seed', values.seed ?? String(randomInt(1, 1_000_000)));
-    return { rounds, seed, items: numberOf('items', values.items ?? String(rounds * 200)) };
+    return { rounds, seed, items: numberOf('items', values.items ?? String(rounds * ITEMS_A_ROUND)) };
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }

@@ -81,7 +81,7 @@ export function makeBatch(
   chance: SeededChance,
   { tag, count, ledgerFile }: { tag: string; count: number; ledgerFile: string },
 ): NewBatch {
-  const inLedger = chance.often(0.4);
+  const inLedger = chance.often(0.3);
   const processor = inLedger ? ledger.name : 'probe';
   const probe = { wait_ms: chance.pick([0, 0, 2, 10, 40]), fail_rate: chance.pick([0, 0, 0.1, 0.5]) };
   return {

@@ -1,5 +1,6 @@
 import { closeSync, openSync, readSync } from 'node:fs';
-import type { AckLog } from './ack-log.ts';
+import { isActive } from '../../packages/protocol/src/index.ts';
+import type { AckLog, Known } from './ack-log.ts';
 import type { BatchImage, Image } from './image.ts';
 import { ledger } from './ledger-processor.ts';
 import { type Problem, problem } from './problem.ts';
@@ -54,12 +55,22 @@ export function checkLedger(
     book.tries.set(attempt, tries);
     if (tries > 1 && !may_repeat && known !== undefined && !known.was_broken_off)
       problems.push(problem('ledger', `${attempt} started ${tries} times, and nobody had broken it off`));
+    if (stoodStill(known, image.batches.get(start.batch_id)))
+      problems.push(
+        problem('ledger', `${attempt} started in a batch that was ${known?.found?.status} all the time`),
+      );
     book.starts.set(start.start, start);
   }
   for (const batch of image.batches.values()) {
     if (batch.processor === ledger.name) problems.push(...checkBatch(batch, book));
   }
   return { problems, fresh };
+}
+
+/** Whether nobody touched a batch since the last look, which found it where nothing may start. */
+function stoodStill(known: Known | undefined, batch: BatchImage | undefined): boolean {
+  const found = known?.found ?? null;
+  return found !== null && !isActive(found.status) && found.event_seq === batch?.event_seq;
 }
 
 function checkBatch(batch: BatchImage, book: Ledger): Problem[] {

@@ -27,7 +27,7 @@ export type ServerProcess = {
 export function startServer(place: Place): ServerProcess {
   const log = openSync(place.log, 'a');
   const args = ['up', '--data', place.data, '--port', '0', '--json', '--log-level', 'warn'];
-  args.push('--concurrency', '6', '--processor', fileURLToPath(ledger.module));
+  args.push('--concurrency', '8', '--processor', fileURLToPath(ledger.module));
   const child = spawn(process.execPath, [BIN, ...args], {
     cwd: place.folder,
     stdio: ['ignore', log, log],

@@ -1,6 +1,9 @@
 import { z } from 'zod';
 import type { Processor, ProcessorDefinition } from './ports/processor.ts';
 
+// The light way in (`@sheaf/engine/processor`): what a child imports to run an item, without the engine.
+export type { Processor, ProcessorDefinition, WorkContext, WorkItem } from './ports/processor.ts';
+
 const GIB = 1_073_741_824;
 
 /** The input schema of processors that take any JSON value: nothing to check. */

@@ -16,6 +16,7 @@ import { type EngineOptions, type ResolvedOptions, resolveOptions } from './opti
 import type { Chance, Clock } from './ports/clock.ts';
 import type { PackTemplate, Processor } from './ports/processor.ts';
 import type { Runner } from './ports/runner.ts';
+import { defineHttp } from './processors/http/http.ts';
 import { probe } from './processors/probe/probe.ts';
 import { createControl } from './runtime/control.ts';
 import { type DiskGuard, startDiskGuard } from './runtime/disk.ts';
@@ -225,7 +226,7 @@ async function makeFolder(folder: string): Promise<void> {
 const NO_RECOVERY: RecoveryReport = { leases: 0, recovered: [], interrupted: [], poisoned: 0 };
 
 function processorsOf({ processors, packs }: ResolvedOptions): Registry<Processor> {
-  const all = [probe, ...packs.flatMap((pack) => pack.processors), ...processors];
+  const all = [probe, defineHttp(), ...packs.flatMap((pack) => pack.processors), ...processors];
   return createRegistry(
     'processor',
     all.map((processor) => [processor.name, processor] as const),

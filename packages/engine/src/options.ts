@@ -100,7 +100,9 @@ function isPack(value: unknown): boolean {
 }
 
 function has(value: unknown, key: string, type: string): boolean {
-  return typeof value === 'object' && value !== null && typeof (value as Record<string, unknown>)[key] === type;
+  return (
+    typeof value === 'object' && value !== null && typeof (value as Record<string, unknown>)[key] === type
+  );
 }
 
 function needsCount(name: string, value: number, least: number, most: number): void {

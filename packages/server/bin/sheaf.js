@@ -27,6 +27,10 @@ function start() {
       process.exitCode = code;
       // Whatever a command left open must not keep it from ending; what was written goes out first.
       process.stdout.write('', () => process.exit());
+    })
+    .catch((error) => {
+      console.error(error);
+      process.exit(1);
     });
 }
 

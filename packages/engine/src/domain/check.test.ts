@@ -69,6 +69,11 @@ describe('checking a value', () => {
   it('has a code of its own when nothing but names is wrong', () => {
     const error = { pointer: '/name', message: 'The name is odd.' };
     expect(invalid([{ ...error, code: 'invalid_name' }]).code).toBe('invalid_name');
-    expect(invalid([{ ...error, code: 'invalid_name' }, { ...error, code: 'invalid' }]).code).toBe('invalid');
+    expect(
+      invalid([
+        { ...error, code: 'invalid_name' },
+        { ...error, code: 'invalid' },
+      ]).code,
+    ).toBe('invalid');
   });
 });

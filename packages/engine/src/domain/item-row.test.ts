@@ -48,7 +48,10 @@ const odd = fc.constantFrom<unknown>(
 const text = fc.oneof(fc.string({ unit: 'grapheme' }), fc.string({ unit: 'binary' }), fc.string());
 const value = fc.oneof(odd, text, fc.jsonValue(), fc.anything({ withNullPrototype: true }));
 const item = fc.oneof(
-  { weight: 8, arbitrary: fc.record({ name: value, key: value, input: value, file_id: value }, { requiredKeys: [] }) },
+  {
+    weight: 8,
+    arbitrary: fc.record({ name: value, key: value, input: value, file_id: value }, { requiredKeys: [] }),
+  },
   { weight: 2, arbitrary: fc.record({ name: text, surprise: value }) },
   { weight: 1, arbitrary: value },
 );
@@ -78,7 +81,10 @@ describe('making an item ready for the Store', () => {
 
   it('refuses with pointers below the item', () => {
     expect(attempt({ name: '', key: '' })).toMatchObject({
-      error: { code: 'invalid', details: { errors: [{ pointer: '/items/6/name' }, { pointer: '/items/6/key' }] } },
+      error: {
+        code: 'invalid',
+        details: { errors: [{ pointer: '/items/6/name' }, { pointer: '/items/6/key' }] },
+      },
     });
     expect(attempt({ nmae: 'a' })).toMatchObject({
       error: { details: { errors: [{ pointer: '/items/6/nmae', code: 'unknown_field' }] } },
@@ -95,14 +101,21 @@ describe('making an item ready for the Store', () => {
     expect(attempt({ input: { size: 'x' } }, schema)).toMatchObject({
       error: { code: 'invalid', details: { errors: [{ pointer: '/items/6/input/size' }] } },
     });
-    expect(attempt({}, schema)).toMatchObject({ error: { details: { errors: [{ pointer: '/items/6/input' }] } } });
+    expect(attempt({}, schema)).toMatchObject({
+      error: { details: { errors: [{ pointer: '/items/6/input' }] } },
+    });
     expect(attempt({}, z.null())).toMatchObject({ row: { input: null } });
   });
 
   it('refuses what the schema of the processor makes and JSON cannot hold', () => {
     const schema = z.any().transform(() => 1n);
     expect(attempt({ input: 1 }, schema)).toMatchObject({ error: { code: 'invalid' } });
-    expect(attempt({ input: 1 }, z.any().transform(() => () => 1))).toMatchObject({ error: { code: 'invalid' } });
+    expect(
+      attempt(
+        { input: 1 },
+        z.any().transform(() => () => 1),
+      ),
+    ).toMatchObject({ error: { code: 'invalid' } });
   });
 
   it('measures the input in bytes', () => {
@@ -114,9 +127,13 @@ describe('making an item ready for the Store', () => {
   it('survives an input that is nested without end', () => {
     let deep: unknown = 1;
     for (let level = 0; level < 200_000; level++) deep = [deep];
-    expect(attempt({ input: deep })).toMatchObject({ error: { code: expect.stringMatching(/invalid|too_deep/) } });
+    expect(attempt({ input: deep })).toMatchObject({
+      error: { code: expect.stringMatching(/invalid|too_deep/) },
+    });
     const circle: unknown[] = [];
     circle.push(circle);
-    expect(attempt({ input: circle })).toMatchObject({ error: { code: expect.stringMatching(/invalid|too_deep/) } });
+    expect(attempt({ input: circle })).toMatchObject({
+      error: { code: expect.stringMatching(/invalid|too_deep/) },
+    });
   });
 });

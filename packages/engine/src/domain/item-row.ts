@@ -28,9 +28,7 @@ const PLAIN_DEPTH = 16;
 export function toItemRow(item: NewItem, inputSchema: z.ZodType | null, pointer: string): ItemRow {
   const checked = isPlain(item) ? item : check(newItemSchema, item, pointer);
   const value =
-    inputSchema === null
-      ? checked.input
-      : check(inputSchema, checked.input ?? null, `${pointer}/input`);
+    inputSchema === null ? checked.input : check(inputSchema, checked.input ?? null, `${pointer}/input`);
   const input = value === undefined || value === null ? null : toJson(value, pointer);
   return { name: checked.name ?? null, key: checked.key ?? null, input, file_id: checked.file_id ?? null };
 }

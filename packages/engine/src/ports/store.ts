@@ -230,9 +230,7 @@ export interface Store {
   find(options: { space: string; text: string }): Promise<Batch[]>;
   items(query: ListItems): Promise<{ data: Item[]; next: number | null }>;
   item(ref: BatchRef & { seq: number }): Promise<Item & { attempts: Attempt[] }>;
-  logs(
-    ref: BatchRef & { seq?: number; after: number; limit: number },
-  ): Promise<{
+  logs(ref: BatchRef & { seq?: number; after: number; limit: number }): Promise<{
     data: { id: number; seq: number; attempt: number; at: number; text: string }[];
     next: number | null;
   }>;

@@ -58,7 +58,8 @@ export async function runAttempt(tools: Tools, context: AttemptContext, item: Le
   const { failure } = said;
   const isVoid =
     failure !== null &&
-    (failure.error.kind === 'cancelled' || (failure.error.code === 'storage_full' && (await tools.onDiskFull())));
+    (failure.error.kind === 'cancelled' ||
+      (failure.error.code === 'storage_full' && (await tools.onDiskFull())));
   return { item, started_at: startedAt, duration_ms: durationMs, ...said, isVoid };
 }
 

@@ -37,16 +37,20 @@ describe('sharing slots between turns', () => {
 
   it('leaves no slot empty that somebody could use, and starves no equal', () => {
     fc.assert(
-      fc.property(fc.array(anySharer, { minLength: 1, maxLength: 6 }), fc.integer({ min: 1, max: 16 }), (turns, total) => {
-        const shares = sharesOf(turns, total);
-        const used = turns.map((turn, index) => Math.min(turn.demand, shares[index] ?? 0));
-        const sum = (numbers: number[]) => numbers.reduce((all, one) => all + one, 0);
-        expect(sum(used)).toBeGreaterThanOrEqual(Math.min(total, sum(turns.map((turn) => turn.demand))));
-        const highest = Math.max(...turns.filter((turn) => turn.demand > 0).map((turn) => turn.priority));
-        for (const [index, turn] of turns.entries()) {
-          if (turn.priority === highest && turn.demand > 0) expect(shares[index]).toBeGreaterThan(0);
-        }
-      }),
+      fc.property(
+        fc.array(anySharer, { minLength: 1, maxLength: 6 }),
+        fc.integer({ min: 1, max: 16 }),
+        (turns, total) => {
+          const shares = sharesOf(turns, total);
+          const used = turns.map((turn, index) => Math.min(turn.demand, shares[index] ?? 0));
+          const sum = (numbers: number[]) => numbers.reduce((all, one) => all + one, 0);
+          expect(sum(used)).toBeGreaterThanOrEqual(Math.min(total, sum(turns.map((turn) => turn.demand))));
+          const highest = Math.max(...turns.filter((turn) => turn.demand > 0).map((turn) => turn.priority));
+          for (const [index, turn] of turns.entries()) {
+            if (turn.priority === highest && turn.demand > 0) expect(shares[index]).toBeGreaterThan(0);
+          }
+        },
+      ),
     );
   });
 });

@@ -1,4 +1,4 @@
-import type { Json } from '@sheaf/protocol';
+import type { BatchStatus, Json } from '@sheaf/protocol';
 import type { Act } from '../ports/store.ts';
 import type { SeededChance } from './chance.ts';
 import { makeItems } from './factories.ts';
@@ -90,43 +90,39 @@ const MOVES = {
     store.act.setConcurrency({ ...act, concurrency: 1 + chance.below(6) }),
 } satisfies Record<string, Move>;
 
-/** Moves that are asked for now and then, the destructive ones rarely. */
-const OFTEN: readonly (keyof typeof MOVES)[] = [
-  ...([
-    'start',
-    'start',
-    'start',
-    'start',
-    'approve',
+type MoveName = keyof typeof MOVES;
+
+/** What a user most likely wants of a batch in this state. */
+const FITTING: Record<BatchStatus, readonly MoveName[]> = {
+  draft: ['start', 'start', 'start', 'append', 'remove'],
+  awaiting_approval: ['approve'],
+  queued: ['drain', 'pauseNow', 'cancel', 'append', 'remove', 'concurrency'],
+  running: [
     'drain',
     'pauseNow',
-    'resume',
-    'resume',
-    'resume',
-  ] as const),
-  ...([
+    'pauseNow',
     'cancel',
-    'seal',
     'append',
-    'append',
-    'remove',
     'remove',
     'retryNamed',
     'retryAll',
     'concurrency',
-  ] as const),
-];
+  ],
+  paused: ['resume', 'resume', 'resume', 'retryAll', 'retryNamed', 'pauseNow', 'remove'],
+  completed: ['append'],
+  partially_completed: ['retryAll', 'retryNamed', 'append'],
+  failed: ['retryAll', 'retryNamed', 'append'],
+  cancelled: ['retryAll', 'retryNamed'],
+};
 
-/** A user does something, at any moment, whether it fits or not. */
+/** A user does something at any moment, now and then what does not fit. */
 export async function control(world: SimulatedWorld, chance: SeededChance): Promise<boolean> {
-  const act = {
-    space: 'default',
-    batch_id: chance.pick(world.store.ids()),
-    now: world.clock.now(),
-    by: 'user',
-  };
-  const move: Move = MOVES[chance.pick(OFTEN)];
-  const dies = world.hostile && !world.quiet && chance.often(0.04);
+  const batchId = chance.pick(world.store.ids());
+  const act = { space: 'default', batch_id: batchId, now: world.clock.now(), by: 'user' };
+  const names = Object.keys(MOVES) as MoveName[]; // the keys of the record are its names
+  const fitting = FITTING[world.store.model(batchId).status];
+  const move: Move = MOVES[chance.pick(chance.often(0.7) ? fitting : names)];
+  const dies = world.hostile && !world.quiet && chance.often(0.08);
   if (dies) world.dieAtCommit();
   try {
     await move(world, act, chance);

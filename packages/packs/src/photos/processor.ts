@@ -1,4 +1,4 @@
-import { defineProcessor } from '@sheaf/engine';
+import { defineProcessor } from '@sheaf/engine/processor';
 import { z } from 'zod';
 import { OUTPUT_FORMATS, outputName } from '../pictures/encode.ts';
 import { PICTURE_MEMORY_BYTES, reportPicture, requireFile } from '../pictures/work.ts';

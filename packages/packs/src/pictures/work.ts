@@ -1,4 +1,4 @@
-import { permanent, type WorkContext, type WorkItem } from '@sheaf/engine';
+import { permanent, type WorkContext, type WorkItem } from '@sheaf/engine/processor';
 
 /** The file of an item, for processors that need one. */
 export function requireFile(item: WorkItem<unknown>): NonNullable<WorkItem['file']> {

@@ -1,4 +1,4 @@
-import { defineProcessor, permanent } from '@sheaf/engine';
+import { defineProcessor, permanent } from '@sheaf/engine/processor';
 import { z } from 'zod';
 import { outputName } from '../pictures/encode.ts';
 import { PICTURE_MEMORY_BYTES, reportPicture, requireFile } from '../pictures/work.ts';

@@ -53,7 +53,10 @@ export function outputsText({ files, bytes: size, kept }: Downloaded): string {
 /** The commands that make sense now. */
 function nextSteps({ batch, causes, reference, downloaded, has_outputs = false }: Ending): string[] {
   if (batch.status === 'awaiting_approval') return [`somebody has to approve it`];
-  if (batch.status === 'paused') return [`sheaf resume ${reference}`, `sheaf items ${reference} --failed`];
+  if (batch.status === 'paused') {
+    const look = batch.failed_items > 0 ? [`sheaf items ${reference} --failed`] : [];
+    return [`sheaf resume ${reference}`, ...look];
+  }
   if (!isFinal(batch.status)) return [`sheaf status ${reference} -w`];
   const steps = causes.slice(0, 3).map((cause) => retryCommand(reference, cause, causes));
   if (has_outputs) steps.push(`sheaf download ${reference}`);

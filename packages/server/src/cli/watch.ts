@@ -1,5 +1,13 @@
 import type { Client } from '@sheaf/client';
-import { type Batch, type Cause, errorCode, isFinal, type Progress, type Wire } from '@sheaf/protocol';
+import {
+  type Batch,
+  type Cause,
+  errorCode,
+  isFinal,
+  type Progress,
+  percentComplete,
+  type Wire,
+} from '@sheaf/protocol';
 
 /** What is known of a batch at a moment. */
 export type Snapshot = {
@@ -65,6 +73,27 @@ export async function* watch(
     live.close();
     alarm.stop();
   }
+}
+
+/**
+ * A snapshot of a batch that is still filling up, against all the items it is going to have: half of
+ * the files uploaded and done is not 100 %. When that will be, nobody knows before the upload ends.
+ */
+export function against(snapshot: Snapshot, expected: number): Snapshot {
+  const { batch, progress } = snapshot;
+  const missing = expected - batch.total_items;
+  if (missing <= 0) return snapshot;
+  const finished = batch.total_items - batch.pending_items - batch.running_items;
+  return {
+    ...snapshot,
+    batch: {
+      ...batch,
+      total_items: expected,
+      pending_items: batch.pending_items + missing,
+      percent_complete: percentComplete(finished, expected),
+    },
+    progress: { ...progress, estimated_time_remaining_ms: null },
+  };
 }
 
 /** Whether nothing more will happen by itself. A full disk needs nobody: it goes on when there is room. */

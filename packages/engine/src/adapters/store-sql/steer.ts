@@ -1,5 +1,4 @@
 import type { Policies } from '@sheaf/protocol';
-import { sql } from 'kysely';
 import type { Act, Store } from '../../ports/store.ts';
 import { clearLeftover } from './give-back.ts';
 import { toBatch } from './rows.ts';
@@ -168,18 +167,28 @@ async function queue(tx: Write, row: BatchRow, act: Act): Promise<void> {
   await settle(tx, row.no, act.now, act.by);
 }
 
-/** The canary ends at its last item; a batch that is no longer than it needs none. */
+/**
+ * The canary ends at its last item that is to be done, found by the ranges: a batch that was cancelled
+ * and retried may hold others. A batch that is no longer than its canary needs none.
+ */
 async function canaryEnd(tx: Write, row: BatchRow): Promise<Partial<BatchRow>> {
   const { canary } = JSON.parse(row.policies) as Policies;
-  if (canary === null) return {};
-  const { rows } = await sql<{ seq: number }>`select seq from item
-    where batch_no = ${row.no} and status is null order by seq limit 1 offset ${canary.items - 1}`.execute(
-    tx.db,
-  );
-  const [end] = rows;
-  const open =
-    row.total_items - row.completed_items - row.failed_items - row.skipped_items - row.cancelled_items;
-  return end === undefined || open <= canary.items ? {} : { canary_to: end.seq, canary_left: canary.items };
+  const ended = row.completed_items + row.failed_items + row.skipped_items + row.cancelled_items;
+  if (canary === null || row.total_items - ended <= canary.items) return {};
+  const ranges = await tx.db
+    .selectFrom('range')
+    .select(['from_seq', 'to_seq'])
+    .where('batch_no', '=', row.no)
+    .orderBy('from_seq')
+    .limit(canary.items)
+    .execute();
+  let left = canary.items;
+  for (const { from_seq, to_seq } of ranges) {
+    const end = from_seq + left - 1;
+    if (end <= to_seq) return { canary_to: end, canary_left: canary.items };
+    left -= to_seq - from_seq + 1;
+  }
+  return {};
 }
 
 /** Back to where it was. The failure budget starts anew. */

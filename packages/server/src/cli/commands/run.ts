@@ -17,6 +17,7 @@ import { type UploadState, uploadFiles } from '../upload.ts';
 import { clean } from '../view/clean.ts';
 import { bytes, count, plural, shellWord } from '../view/format.ts';
 import { openWorkView, type WorkView } from '../view/work-view.ts';
+import { against } from '../watch.ts';
 
 export type RunFlags = BatchFlags & {
   manifest?: string;
@@ -86,8 +87,9 @@ export async function runBatch(
     if (!created) view.log('This key made the batch before; going on with it.');
     if (flags.detach || !isFiles) await send();
     if (flags.detach) return await sayDetached(context, connection, made.id);
+    const expected = isFiles ? source.files.length : 0;
     const followed = await follow(connection, made.id, {
-      view,
+      view: { ...view, show: (snapshot) => view.show(against(snapshot, expected)) },
       until_still: true,
       ...(context.progress !== 'live' && { gap_ms: 500 }),
       ...(isFiles && { beside: send }),

@@ -55,6 +55,7 @@ export async function watchBatch(
     sayEnding(context, { ...ending, has_outputs: await hasOutputs(connection.client, last) }, view);
     answer(context, { ...snapshot.batch, causes: snapshot.causes });
   }
+  if (ended_by !== null) note(context, 'Stopped watching; the batch goes on.');
   return exitCodeAfter(followed);
 }
 

@@ -1,7 +1,7 @@
 import type { Batch, Cause, Progress, Wire } from '@sheaf/protocol';
 import { DEFAULT_POLICIES } from '@sheaf/protocol';
 import { describe, expect, it } from 'vitest';
-import type { Snapshot } from '../watch.ts';
+import { against, type Snapshot } from '../watch.ts';
 import { endText, retryCommand } from './batch-lines.ts';
 import { createPlainLog } from './plain-log.ts';
 import { widthOf } from './width.ts';
@@ -144,6 +144,21 @@ describe('a batch at work on a terminal', () => {
     expect(linesOf({ upload: null, snapshot, fetched: null }, plain, '').join('')).not.toMatch(
       /[\p{Cc}\u202e]/u,
     );
+  });
+
+  it('counts against all that is coming while files are still on their way', () => {
+    const filling = makeSnapshot({
+      total_items: 6,
+      pending_items: 0,
+      running_items: 0,
+      completed_items: 6,
+      failed_items: 0,
+      percent_complete: 100,
+    });
+    const [line] = linesOf({ upload: null, snapshot: against(filling, 306), fetched: null }, plain, '');
+    expect(line).toContain('6/306 1%');
+    expect(line).not.toContain('left');
+    expect(against(filling, 6)).toBe(filling);
   });
 
   it('keeps the bar within a narrow terminal', () => {

@@ -166,6 +166,21 @@ export function limitCases(test: StoreTest): void {
     expect(await get(batch)).toMatchObject({ status: 'completed' });
   });
 
+  test('counts only items that are to be done into the canary', async ({
+    store,
+    started,
+    act,
+    work,
+    get,
+  }) => {
+    const batch = await started({ items: 9, requires_approval: true, policies: { canary: { items: 2 } } });
+    await store.reject(act(batch));
+    await store.retry({ ...act(batch), items: [4, 6, 7, 8] });
+    await store.approve(act(batch));
+    await work(batch);
+    expect(await get(batch)).toMatchObject({ pause_reason: 'canary', completed_items: 2, pending_items: 2 });
+  });
+
   test('runs retries inside the canary before it ends', async ({
     store,
     started,
