@@ -8,7 +8,9 @@ const TORTURE = join(import.meta.dirname, '..', '..', '..', 'scripts', 'torture.
 const run = promisify(execFile);
 
 test('keeps what it acknowledged over kills at any moment', { timeout: 300_000 }, async () => {
-  const { stdout } = await run(process.execPath, [TORTURE, '--rounds', '5', '--seed', '3']);
+  const { stdout } = await run(process.execPath, [TORTURE, '--rounds', '5', '--seed', '3'], {
+    timeout: 280_000,
+  });
 
   expect(stdout).toMatch(/^lost +0$/m);
   expect(stdout).toMatch(/^recorded twice +0$/m);

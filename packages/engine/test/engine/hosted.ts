@@ -25,6 +25,8 @@ export type Host = {
   /** Waits for what it says; fails when it ends without. */
   said(what: string, limitMs?: number): Promise<Line>;
   kill(): Promise<void>;
+  /** Waits until nothing is left to do and the process has ended by itself. */
+  finished(): Promise<void>;
   /** Resolves when it has ended, with its exit code or signal. */
   ended(limitMs?: number): Promise<number | string>;
 };
@@ -105,6 +107,10 @@ function startHost(options: HostOptions, [program, ...before]: string[]): Host {
     async kill() {
       child.kill('SIGKILL');
       await host.ended();
+    },
+    async finished() {
+      await host.said('final');
+      expect(await host.ended()).toBe(0);
     },
     async ended(limitMs = 60_000) {
       await until('the host has ended', () => end.value !== null, { limit_ms: limitMs });

@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import type { Store } from '../../ports/store.ts';
 import { clearLeftover, giveBack } from './give-back.ts';
 import { parse } from './rows.ts';
-import { type BatchRow, reload, type Session, type Write, wherePausedFrom } from './session.ts';
+import { type BatchRow, reload, type Session, stopClock, type Write, wherePausedFrom } from './session.ts';
 import { pauseFor, settle, settleOrPause } from './settle.ts';
 import type { LeaseTable } from './tables.ts';
 
@@ -111,6 +111,7 @@ async function recoverBatch(
   const before = await reload(tx, no);
   for (const { token } of lost) report.poisoned += await takeAway(tx, token, before.epoch, now);
   if (before.leftover === 1) await clearLeftover(tx, no, CLEAR_LIMIT);
+  await restartClock(tx, before, now);
   const row = await settleOrPause(tx, await reload(tx, no), now, 'system');
   if (row.status !== 'queued' && row.status !== 'running') return;
   const own = parse<Policies>(row.policies).recovery ?? policy;
@@ -118,6 +119,13 @@ async function recoverBatch(
   const isHeld = own === 'review' || (own === null && lost.length > 0 && review.includes(row.processor));
   if (isHeld && (await pauseFor(tx, row, 'interrupted', now))) report.interrupted.push(row.id);
   else if (lost.length > 0) report.recovered.push(row.id);
+}
+
+/** Running time ends with the last thing that was recorded: nobody worked while no server ran. */
+async function restartClock(tx: Write, row: BatchRow, now: number): Promise<void> {
+  if (row.running_since === null) return;
+  const { ran_ms } = stopClock(row, Math.min(row.updated_at, now));
+  await tx.db.updateTable('batch').set({ ran_ms, running_since: now }).where('no', '=', row.no).execute();
 }
 
 /** A dead host's lease. Whoever was alone with its host once too often becomes an outcome like any other. */

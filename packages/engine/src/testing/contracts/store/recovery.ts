@@ -37,6 +37,18 @@ export function recoveryCases(test: StoreTest): void {
     expect(await finish(kept)).toMatchObject({ accepted: 3 });
   });
 
+  test('does not count the time in which no server ran', async (scene) => {
+    const { clock, started, lease, finish, get } = scene;
+    const batch = await started({ items: 4 });
+    const held = await lease(batch, { limit: 1 });
+    clock.advance(2_000);
+    await finish(held);
+    await lease(batch);
+    clock.advance(3_600_000);
+    await crash(scene);
+    expect(await get(batch)).toMatchObject({ status: 'running', ran_ms: 2_000 });
+  });
+
   test('recovering again finds nothing more', async (scene) => {
     const batch = await scene.started();
     await scene.lease(batch);
