@@ -21,7 +21,7 @@ const flaky = defineProcessor<Record<string, never>, Input>({
 export const retryBench: Bench = {
   name: 'retry',
   about: `retry of every ${FAILS_EVERY}th item of a batch, beside the pace of a plain batch`,
-  size: { full: 1_000_000, quick: 100_000 },
+  size: { full: 1_000_000, quick: 200_000 },
   rounds: { full: 3, quick: 2 },
   sides: {
     plain: drainOurs,
