@@ -27,7 +27,6 @@ export type AttemptContext = {
   /** The lease's own folder: outputs lie under its token until they are recorded. */
   work_dir: string;
   signal: AbortSignal;
-  onNews: (news: RunNews) => void;
 };
 
 type Tools = {
@@ -47,23 +46,45 @@ type Said = Omit<Ended, 'item' | 'started_at' | 'duration_ms' | 'isVoid'>;
  *
  * Never rejects: whatever goes wrong is what became of the attempt.
  */
-export async function runAttempt(tools: Tools, context: AttemptContext, item: LeasedItem): Promise<Ended> {
+export async function runAttempt(
+  tools: Tools,
+  context: AttemptContext,
+  item: LeasedItem,
+  onNews: (news: RunNews) => void,
+): Promise<Ended> {
   const startedAt = tools.clock.now();
   const from = performance.now();
-  const said = await run(tools, context, item).catch((error: unknown) => {
+  let said: Said;
+  try {
+    said = await run(tools, context, item, onNews);
+  } catch (error) {
     // A mistake of ours; the item must not hang on it.
-    return failedBy('internal', `The attempt could not be made: ${messageOf(error)}`);
-  });
-  const durationMs = Math.round(performance.now() - from);
-  const { failure } = said;
-  const isVoid =
-    failure !== null &&
-    (failure.error.kind === 'cancelled' ||
-      (failure.error.code === 'storage_full' && (await tools.onDiskFull())));
-  return { item, started_at: startedAt, duration_ms: durationMs, ...said, isVoid };
+    said = failedBy('internal', `The attempt could not be made: ${messageOf(error)}`);
+  }
+  const { result, failure, metrics, outputs, log } = said;
+  return {
+    item,
+    started_at: startedAt,
+    duration_ms: Math.round(performance.now() - from),
+    result,
+    failure,
+    metrics,
+    outputs,
+    log,
+    isVoid: failure !== null && (await isNoOutcome(tools, failure.error)),
+  };
 }
 
-async function run(tools: Tools, context: AttemptContext, item: LeasedItem): Promise<Said> {
+async function isNoOutcome(tools: Tools, { kind, code }: Failure): Promise<boolean> {
+  return kind === 'cancelled' || (code === 'storage_full' && (await tools.onDiskFull()));
+}
+
+async function run(
+  tools: Tools,
+  context: AttemptContext,
+  item: LeasedItem,
+  onNews: (news: RunNews) => void,
+): Promise<Said> {
   const { batch } = context;
   let input: { path: string; release: () => Promise<void> } | null = null;
   try {
@@ -79,25 +100,26 @@ async function run(tools: Tools, context: AttemptContext, item: LeasedItem): Pro
       timeout_ms: batch.policies.item_timeout_ms,
       work_dir: `${context.work_dir}/${item.seq}-${item.attempt}`,
     };
-    const result = await tools.runner.run(task, { signal: context.signal, onNews: context.onNews });
-    return await keep(tools, batch.space, result);
+    const result = await tools.runner.run(task, { signal: context.signal, onNews });
+    return result.ok && result.outputs.length > 0 ? await keep(tools, batch.space, result) : saidBy(result);
   } finally {
-    await input?.release();
+    // Every wait costs a fast item something: most have no file.
+    if (input !== null) await input.release();
   }
 }
 
-async function keep(tools: Tools, space: string, result: RunResult): Promise<Said> {
+function saidBy(result: RunResult): Said {
   const { metrics, log } = result;
-  if (!result.ok) {
-    const { error, retry_after_ms } = result;
-    return { result: null, failure: { error, retry_after_ms }, metrics, outputs: null, log };
-  }
-  if (result.outputs.length === 0)
-    return { result: result.result, failure: null, metrics, outputs: null, log };
+  if (result.ok) return { result: result.result, failure: null, metrics, outputs: null, log };
+  const { error, retry_after_ms } = result;
+  return { result: null, failure: { error, retry_after_ms }, metrics, outputs: null, log };
+}
+
+async function keep(tools: Tools, space: string, result: RunResult & { ok: true }): Promise<Said> {
   try {
-    const outputs = await keepOutputs(tools, space, result.outputs);
-    return { result: result.result, failure: null, metrics, outputs, log };
+    return { ...saidBy(result), outputs: await keepOutputs(tools, space, result.outputs) };
   } catch (error) {
+    const { metrics, log } = result;
     const code = errorCode(error) === 'storage_full' ? 'storage_full' : 'output_not_stored';
     return { ...failedBy(code, `An output could not be stored: ${messageOf(error)}`), metrics, log };
   }

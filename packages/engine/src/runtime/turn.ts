@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isActive } from '@sheaf/protocol';
+import { enter, leave, type Placed } from '../domain/place.ts';
 import type { Chance, Clock } from '../ports/clock.ts';
 import type { Files } from '../ports/files.ts';
 import type {
@@ -14,7 +15,7 @@ import type {
 } from '../ports/leasing.ts';
 import type { Processor } from '../ports/processor.ts';
 import type { RunNews, Runner } from '../ports/runner.ts';
-import { type Ended, runAttempt } from './attempt.ts';
+import { type AttemptContext, type Ended, runAttempt } from './attempt.ts';
 import { toOutcomes } from './outcome.ts';
 import { MAX_OUTCOMES, type Recorder } from './recorder.ts';
 import type { Slots } from './slots.ts';
@@ -30,6 +31,9 @@ const TURN_MS = 1_000;
 
 /** Fast items are leased this far ahead, so that a slot never waits for a commit. */
 const PREFETCH_SECONDS = 0.1;
+
+/** How long fast items gather for one commit. */
+const GATHER_MS = 5;
 
 /** What a turn needs of its process. */
 export type TurnTools = {
@@ -55,8 +59,8 @@ export type TurnTools = {
 export type RunningTurn = {
   readonly token: string;
   readonly batch_id: string;
-  /** Items at work, in the order they started. */
-  readonly running: ReadonlyMap<number, RunningItem>;
+  /** Items at work, in no order. */
+  readonly running: readonly RunningItem[];
   readonly priority: number;
   /** How many slots it could use. */
   readonly demand: number;
@@ -82,7 +86,7 @@ export type RunningTurn = {
 
 export type TurnEnd = { goesOn: boolean; isHeld: boolean; pace: number };
 
-export type RunningItem = { item: LeasedItem; started_at: number; news: RunNews | null };
+export type RunningItem = Placed & { item: LeasedItem; started_at: number; news: RunNews | null };
 
 /**
  * Works on a lease. The caller took `held` slots for it; the turn gives them back one by one as it
@@ -107,8 +111,9 @@ export function startTurn(
   const { token, batch } = lease;
   const startedAt = performance.now();
   const aborter = new AbortController();
-  const running = new Map<number, RunningItem>();
+  const running: RunningItem[] = [];
   const configs = { ...lease.configs };
+  const contexts = new Map<number, AttemptContext>();
   const workDir = join(tools.work_dir, token);
   const done = Promise.withResolvers<TurnEnd>();
 
@@ -126,6 +131,7 @@ export function startTurn(
   let isBatchActive = true;
   let recording: Promise<void> | null = null;
   let isPlanned = false;
+  let gathering: NodeJS.Timeout | null = null;
   // The last record asked for more and got nothing: all that is ready is in somebody's hands.
   let isDry = false;
   // What the last record found. It tells others how much this turn needs, so renewals do not touch it.
@@ -146,7 +152,7 @@ export function startTurn(
     const mayStart = performance.now() - confirmedAt < START_RIGHT_MS;
     // Bounded: a turn with too much to record waits, however fast its items are.
     const most = Math.min(width, share);
-    const isReady = () => next < queue.length && running.size < most && ended.length < 2 * MAX_OUTCOMES;
+    const isReady = () => next < queue.length && running.length < most && ended.length < 2 * MAX_OUTCOMES;
     while (mayStart && isWorking() && isReady()) {
       const item = queue[next++];
       if (item !== undefined) start(item);
@@ -155,24 +161,27 @@ export function startTurn(
   }
 
   function start(item: LeasedItem): void {
-    const entry: RunningItem = { item, started_at: tools.clock.now(), news: null };
-    running.set(item.seq, entry);
-    const context = {
-      batch,
-      processor,
-      config: configs[item.config_no] ?? {},
-      work_dir: workDir,
-      signal: aborter.signal,
-      onNews: (news: RunNews) => {
-        entry.news = news;
-        tools.onNews(batch, item, news);
-      },
+    const entry: RunningItem = { item, started_at: tools.clock.now(), news: null, place: 0 };
+    enter(running, entry);
+    const onNews = (news: RunNews) => {
+      entry.news = news;
+      tools.onNews(batch, item, news);
     };
-    void runAttempt(tools, context, item).then(end);
+    void runAttempt(tools, contextOf(item.config_no), item, onNews).then((attempt) => end(entry, attempt));
   }
 
-  function end(attempt: Ended): void {
-    running.delete(attempt.item.seq);
+  /** One for all items with the same config. */
+  function contextOf(configNo: number): AttemptContext {
+    const known = contexts.get(configNo);
+    if (known !== undefined) return known;
+    const config = configs[configNo] ?? {};
+    const context = { batch, processor, config, work_dir: workDir, signal: aborter.signal };
+    contexts.set(configNo, context);
+    return context;
+  }
+
+  function end(entry: RunningItem, attempt: Ended): void {
+    leave(running, entry);
     finished += 1;
     if (attempt.isVoid) {
       // Its item goes back, or its batch is over; here it would only be broken off again.
@@ -184,9 +193,16 @@ export function startTurn(
     pump();
   }
 
-  /** At the end of the tick, so that what ended together is recorded together. */
+  /**
+   * At the end of the tick, so that what ended together is recorded together; a little later while
+   * there are others to run, because a commit costs the same for one item and for a hundred.
+   */
   function planFlush(): void {
-    if (isPlanned || recording !== null) return;
+    if (recording !== null || isPlanned) return;
+    if (isWorking() && unstarted() > 0 && ended.length < MAX_OUTCOMES / 2) {
+      gathering ??= setTimeout(flush, GATHER_MS);
+      return;
+    }
     isPlanned = true;
     setImmediate(() => {
       isPlanned = false;
@@ -196,6 +212,8 @@ export function startTurn(
 
   /** Records what has ended, and asks for more; one request at a time. */
   function flush(): void {
+    if (gathering !== null) clearTimeout(gathering);
+    gathering = null;
     if (recording !== null || phase === 'over') return;
     const more = wanted();
     if (ended.length === 0 && more === 0 && !wantsWidth()) {
@@ -219,7 +237,7 @@ export function startTurn(
     const wide = takeSlots();
     try {
       const answer = await tools.recorder.record({ token, outcomes, more, width: wide });
-      isNarrow = answer.width < Math.min(wide, running.size + unstarted());
+      isNarrow = answer.width < Math.min(wide, running.length + unstarted());
       recorded(answer, outcomes, { more, asked });
     } catch (error) {
       // The disk is full or gone: nothing of this was kept, the items will run again.
@@ -232,7 +250,7 @@ export function startTurn(
   function wanted(): number {
     if (!isWorking() || isDry || lease.alone || mustEnd()) return 0;
     const spare = Math.min(MAX_CHUNK, Math.floor(pace() * PREFETCH_SECONDS));
-    const idle = Math.max(0, aim() - running.size);
+    const idle = Math.max(0, aim() - running.length);
     const lacking = spare + idle - unstarted();
     return unstarted() < idle || lacking > spare / 2 ? Math.max(0, lacking) : 0;
   }
@@ -240,7 +258,7 @@ export function startTurn(
   /** Whether items that are leased already could start, if the lease were wider. */
   function wantsWidth(): boolean {
     if (!isWorking() || isNarrow || lease.alone || mustEnd()) return false;
-    return width < Math.min(aim(), running.size + unstarted());
+    return width < Math.min(aim(), running.length + unstarted());
   }
 
   function mustEnd(): boolean {
@@ -259,10 +277,10 @@ export function startTurn(
 
   /** What the lease should be as wide as from here on: never less than the handlers that run. */
   function takeSlots(): number {
-    if (!isWorking()) return running.size;
+    if (!isWorking()) return running.length;
     if (!lease.alone && !mustEnd()) heldSlots += tools.slots.take(aim() - heldSlots);
-    const useful = running.size + unstarted() + (mustEnd() ? 0 : wanted());
-    return Math.max(running.size, Math.min(aim(), heldSlots, useful));
+    const useful = running.length + unstarted() + (mustEnd() ? 0 : wanted());
+    return Math.max(running.length, Math.min(aim(), heldSlots, useful));
   }
 
   function recorded(
@@ -292,7 +310,7 @@ export function startTurn(
   /** Slots beyond the granted width go back at once, so that another turn can have them. */
   function setWidth(granted: number): void {
     width = granted;
-    const surplus = heldSlots - Math.max(width, running.size);
+    const surplus = heldSlots - Math.max(width, running.length);
     if (surplus <= 0) return;
     heldSlots -= surplus;
     tools.slots.giveBack(surplus);
@@ -311,7 +329,7 @@ export function startTurn(
   }
 
   function finishIfIdle(): void {
-    if (phase === 'over' || running.size > 0 || recording !== null || ended.length > 0) return;
+    if (phase === 'over' || running.length > 0 || recording !== null || ended.length > 0) return;
     if (isWorking() && unstarted() > 0 && !mustEnd()) return;
     const isHeld = phase === 'lost' || unstarted() > 0 || hasVoid;
     // What is lost is not looked for at once: if it is still ours to do, the sweep finds it.
@@ -335,8 +353,8 @@ export function startTurn(
       return priority;
     },
     get demand() {
-      if (!isWorking()) return running.size;
-      return lease.alone ? 1 : Math.min(concurrency, wasDry ? running.size + unstarted() : concurrency);
+      if (!isWorking()) return running.length;
+      return lease.alone ? 1 : Math.min(concurrency, wasDry ? running.length + unstarted() : concurrency);
     },
     get confirmed_at() {
       return confirmedAt;

@@ -192,7 +192,10 @@ export function startWorker(options: {
   const of = (batchId: string) => [...turns].filter((turn) => turn.batch_id === batchId);
 
   return {
-    running: (batchId) => of(batchId).flatMap((turn) => [...turn.running.values()]),
+    running: (batchId) =>
+      of(batchId)
+        .flatMap((turn) => turn.running)
+        .sort((a, b) => a.started_at - b.started_at || a.item.seq - b.item.seq),
     async hold(batchId) {
       await Promise.all(of(batchId).map((turn) => turn.hold()));
     },

@@ -7,6 +7,7 @@ import {
   noteMetric,
 } from '../../domain/attempt-notes.ts';
 import { type Failed, failed, failureOf, stopped } from '../../domain/failure.ts';
+import { enter, leave, type Placed } from '../../domain/place.ts';
 import { resultToJson } from '../../domain/result-json.ts';
 import type { WorkContext } from '../../ports/processor.ts';
 import type { RunNews, Runner, RunResult, RunTask } from '../../ports/runner.ts';
@@ -26,11 +27,11 @@ type Attempt = {
 };
 
 /** An attempt that returned a promise, watched by the shared tick. */
-type Pending = {
+type Pending = Placed & {
   attempt: Attempt;
   signal: AbortSignal | null;
   deadline: number;
-  settle: (result: RunResult) => void;
+  settle: (result: RunResult | Promise<RunResult>) => void;
 };
 
 export type InlineRunnerOptions = {
@@ -50,7 +51,7 @@ export type InlineRunnerOptions = {
 export function createInlineRunner(options: InlineRunnerOptions = {}): Runner {
   const graceMs = options.grace_ms ?? 5_000;
   const maxOutputBytes = options.max_output_bytes ?? MAX_OUTPUT_BYTES;
-  const pending = new Set<Pending>();
+  const pending: Pending[] = [];
   let ticking: NodeJS.Timeout | null = null;
   let isClosed = false;
 
@@ -63,7 +64,7 @@ export function createInlineRunner(options: InlineRunnerOptions = {}): Runner {
       let returned: unknown;
       try {
         returned = task.processor.run(task.item, contextOf(attempt, onNews));
-        if (!isThenable(returned)) return finish(attempt, maxOutputBytes, returned);
+        if (!isThenable(returned)) return Promise.resolve(finish(attempt, maxOutputBytes, returned));
       } catch (thrown) {
         return fail(attempt, thrown);
       }
@@ -74,12 +75,12 @@ export function createInlineRunner(options: InlineRunnerOptions = {}): Runner {
       isClosed = true;
       for (const each of pending) stop(each.attempt, 'cancelled');
       const until = performance.now() + graceMs;
-      while (pending.size > 0 && performance.now() < until) await nextTick();
+      while (pending.length > 0 && performance.now() < until) await nextTick();
       // The process is going down: whatever goes on now has no slot left to hold.
       for (const each of pending) {
         each.settle(withNotes(stopped('cancelled', each.attempt.task.timeout_ms), each.attempt.notes));
       }
-      pending.clear();
+      pending.length = 0;
       if (ticking !== null) clearInterval(ticking);
       ticking = null;
     },
@@ -91,26 +92,26 @@ export function createInlineRunner(options: InlineRunnerOptions = {}): Runner {
     returned: PromiseLike<unknown>,
   ): Promise<RunResult> {
     return new Promise((settle) => {
-      const mine = { attempt, signal, deadline: performance.now() + attempt.task.timeout_ms, settle };
-      pending.add(mine);
+      const deadline = performance.now() + attempt.task.timeout_ms;
+      const mine = { attempt, signal, deadline, settle, place: 0 };
+      enter(pending, mine);
       ticking ??= setInterval(tick, TICK_MS);
       // Promise.resolve: a thenable of the processor's own may call back twice, or throw.
       Promise.resolve(returned).then(
-        async (value) => {
-          settle(await finish(attempt, maxOutputBytes, value));
-          pending.delete(mine);
-        },
-        async (thrown) => {
-          settle(await fail(attempt, thrown));
-          pending.delete(mine);
-        },
+        (value) => over(mine, finish(attempt, maxOutputBytes, value)),
+        (thrown) => over(mine, fail(attempt, thrown)),
       );
     });
   }
 
+  function over(mine: Pending, result: RunResult | Promise<RunResult>): void {
+    mine.settle(result);
+    leave(pending, mine);
+  }
+
   /** One timer for all attempts, and none while nothing runs. */
   function tick(): void {
-    if (pending.size === 0 && ticking !== null) {
+    if (pending.length === 0 && ticking !== null) {
       clearInterval(ticking);
       ticking = null;
     }
@@ -148,12 +149,12 @@ function stop(attempt: Attempt, why: 'timeout' | 'cancelled'): void {
   attempt.controller?.abort();
 }
 
-function finish(attempt: Attempt, maxOutputBytes: number, value: unknown): Promise<RunResult> {
+function finish(attempt: Attempt, maxOutputBytes: number, value: unknown): RunResult | Promise<RunResult> {
   if (attempt.stop !== null) return fail(attempt, null);
   const checked = resultToJson(value);
   if ('problem' in checked) return end(attempt, failed('retryable', 'bad_result', checked.problem));
   if (attempt.outputs === null)
-    return Promise.resolve({ ...noted(attempt.notes), ok: true, result: checked.json, outputs: [] });
+    return { ok: true, result: checked.json, outputs: [], ...noted(attempt.notes) };
   return finishWithOutputs(attempt, attempt.outputs, maxOutputBytes, checked.json);
 }
 

@@ -1,5 +1,6 @@
 import type { Kysely, RawBuilder, SqlBool } from 'kysely';
-import type { Outcome } from '../../ports/leasing.ts';
+import type { LeasedItem, Outcome } from '../../ports/leasing.ts';
+import type { StampedRange } from './pick.ts';
 import type { Tables } from './tables.ts';
 
 export type Db = Kysely<Tables>;
@@ -21,6 +22,8 @@ export type Dialect = {
    * guard against a second record is in the statement itself.
    */
   writeOutcomes(db: Db, batchNo: number, outcomes: readonly Outcome[], now: number): Promise<boolean[]>;
+  /** The items that stretches in a lease's hands cover, in the order of the stretches, with what their processor needs. */
+  readItems(db: Db, batchNo: number, ranges: readonly StampedRange[]): Promise<LeasedItem[]>;
   /** `column in (…)` for a list of any length. */
   isIn(column: string, values: readonly (string | number)[]): RawBuilder<boolean>;
   /** Whether a JSON object of texts has this pair; the name is data, never a path. */

@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import type { LeaseAnswer, LeaseRefusal } from '../../ports/leasing.ts';
 import type { Store } from '../../ports/store.ts';
 import { clearLeftover, giveBack } from './give-back.ts';
-import { configsOf, itemsOf, pick } from './pick.ts';
+import { configsOf, pick } from './pick.ts';
 import type { BatchRow, Session, Write } from './session.ts';
 import type { LeaseTable } from './tables.ts';
 
@@ -75,7 +75,7 @@ async function lease(tx: Write, options: LeaseOptions): Promise<LeaseAnswer> {
   const width = picked.alone ? 1 : Math.min(options.width, picked.count, room);
   await insertLease(tx, batch, options, { width, left: picked.count, alone: picked.alone });
   await grant(tx, batch, width, options.now);
-  const items = await itemsOf(tx, picked.range_ids);
+  const items = await tx.dialect.readItems(tx.db, batch.no, picked.ranges);
   return {
     lease: {
       token: options.token,

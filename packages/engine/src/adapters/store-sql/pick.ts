@@ -12,8 +12,18 @@ const ALONE_FROM = 2;
 
 type Best = { priority: number; crashes: number; from_seq: number };
 
+/** A stretch that is in the lease's hands, and what holds for all of its items. */
+export type StampedRange = {
+  from_seq: number;
+  to_seq: number;
+  attempt: number;
+  last_attempt: number;
+  priority: number;
+  config_no: number;
+};
+
 /** The ranges that were stamped, and how many items they hold. */
-export type Picked = { count: number; alone: boolean; range_ids: number[] };
+export type Picked = { count: number; alone: boolean; ranges: StampedRange[] };
 export type NothingPicked = 'none_ready' | 'needs_idle';
 
 /**
@@ -42,11 +52,12 @@ async function wake(db: Db, batchNo: number, now: number): Promise<void> {
       order by ready_at limit ${WAKE_LIMIT})`.execute(db);
 }
 
+// The signs keep the planner with the index that is in the wanted order; by seq it would sort them all.
 async function findBest(db: Db, batchNo: number, end: number, idle: boolean): Promise<Best | NothingPicked> {
   const best = async (maxCrashes: number) => {
     const { rows } = await sql<Best>`
       select priority, crashes, from_seq from range
-      where batch_no = ${batchNo} and token is null and ready_at = 0 and from_seq <= ${end} and crashes <= ${maxCrashes}
+      where batch_no = ${batchNo} and token is null and ready_at = 0 and +from_seq <= ${end} and +crashes <= ${maxCrashes}
       order by priority desc, crashes, from_seq limit 1`.execute(db);
     return rows[0];
   };
@@ -61,67 +72,40 @@ async function stamp(
   batchNo: number,
   kind: Best,
   { token, limit, end }: { token: string; limit: number; end: number },
-): Promise<{ count: number; range_ids: number[] }> {
+): Promise<{ count: number; ranges: StampedRange[] }> {
   const ofKind = sql`batch_no = ${batchNo} and token is null and ready_at = 0
     and priority = ${kind.priority} and crashes = ${kind.crashes} and from_seq >= ${kind.from_seq}`;
-  const { rows } = await sql<{ id: number; from_seq: number; to_seq: number }>`
-    select id, from_seq, to_seq from range where ${ofKind} and from_seq <= ${end}
+  const { rows } = await sql<StampedRange & { id: number }>`
+    select id, from_seq, to_seq, attempt, last_attempt, priority, config_no from range where ${ofKind} and from_seq <= ${end}
     order by from_seq limit ${limit}`.execute(db);
-  const rangeIds: number[] = [];
+  const ranges: StampedRange[] = [];
   let count = 0;
   let lastWhole: number | null = null;
-  for (const { id, from_seq, to_seq } of rows) {
+  for (const { id, ...range } of rows) {
+    const { from_seq, to_seq } = range;
     const cut = Math.min(to_seq, from_seq + (limit - count) - 1, end);
     count += cut - from_seq + 1;
     if (cut < to_seq) {
-      rangeIds.push(await split(db, id, cut, token));
+      await split(db, id, cut, token);
+      ranges.push({ ...range, to_seq: cut });
       break;
     }
-    rangeIds.push(id);
+    ranges.push(range);
     lastWhole = from_seq;
     if (count >= limit) break;
   }
   if (lastWhole !== null) {
     await sql`update range set token = ${token} where ${ofKind} and from_seq <= ${lastWhole}`.execute(db);
   }
-  return { count, range_ids: rangeIds };
+  return { count, ranges };
 }
 
 /** The head goes to the lease, the tail stays free. */
-async function split(db: Db, id: number, cut: number, token: string): Promise<number> {
-  const { rows } = await sql<{
-    id: number;
-  }>`insert into range (batch_no, from_seq, to_seq, attempt, last_attempt, crashes, priority, ready_at, token, config_no)
+async function split(db: Db, id: number, cut: number, token: string): Promise<void> {
+  await sql`insert into range (batch_no, from_seq, to_seq, attempt, last_attempt, crashes, priority, ready_at, token, config_no)
     select batch_no, from_seq, ${cut}, attempt, last_attempt, crashes, priority, ready_at, ${token}, config_no
-    from range where id = ${id} returning id`.execute(db);
+    from range where id = ${id}`.execute(db);
   await sql`update range set from_seq = ${cut + 1} where id = ${id}`.execute(db);
-  return Number(rows[0]?.id);
-}
-
-type ItemRow = Omit<LeasedItem, 'file'> & {
-  sha256: string | null;
-  file_name: string | null;
-  file_bytes: number | null;
-  media_type: string | null;
-};
-
-/** The items that stamped ranges cover, with what their processor needs. */
-export async function itemsOf({ db, dialect }: Write, rangeIds: readonly number[]): Promise<LeasedItem[]> {
-  const { rows } = await sql<ItemRow>`
-    select i.seq, i.name, i.key, i.input, r.attempt, r.last_attempt, r.priority, r.config_no,
-      f.sha256, f.name as file_name, f.bytes as file_bytes, f.media_type
-    from range r
-    join item i on i.batch_no = r.batch_no and i.seq between r.from_seq and r.to_seq
-    left join file f on f.id = i.file_id
-    where ${dialect.isIn('r.id', rangeIds)} and i.status is null and i.attempt < r.attempt
-    order by i.seq`.execute(db);
-  return rows.map(toLeased);
-}
-
-function toLeased(row: ItemRow): LeasedItem {
-  const { sha256, file_name, file_bytes, media_type, ...item } = row;
-  const hasFile = sha256 !== null && file_name !== null && file_bytes !== null && media_type !== null;
-  return { ...item, file: hasFile ? { sha256, name: file_name, bytes: file_bytes, media_type } : null };
 }
 
 /** The configs that leased items ask for: nearly always one, the batch's own. */

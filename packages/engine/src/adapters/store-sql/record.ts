@@ -10,7 +10,7 @@ import {
   keepOutputs,
   scheduleRetries,
 } from './outcomes.ts';
-import { configsOf, itemsOf, pick } from './pick.ts';
+import { configsOf, pick } from './pick.ts';
 import { type BatchRow, reload, type Session, type Write } from './session.ts';
 import { settleOrPause } from './settle.ts';
 import type { LeaseTable } from './tables.ts';
@@ -181,7 +181,7 @@ async function extend(
   const width = Math.max(1, Math.min(request.width, room));
   const picked = await pick(tx, batch, { token: request.token, limit, width, idle: false, now });
   if (typeof picked === 'string') return nothing;
-  return { count: picked.count, items: await itemsOf(tx, picked.range_ids) };
+  return { count: picked.count, items: await tx.dialect.readItems(tx.db, batch.no, picked.ranges) };
 }
 
 async function resize(

@@ -1,7 +1,7 @@
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { SheafError } from '@sheaf/protocol';
 import { Kysely, type RawBuilder, type SqlBool, SqliteDialect, sql } from 'kysely';
-import type { Outcome } from '../../ports/leasing.ts';
+import type { LeasedItem, Outcome } from '../../ports/leasing.ts';
 import type { Store } from '../../ports/store.ts';
 import type { Dialect } from './dialect.ts';
 import { migrate } from './migrate.ts';
@@ -56,7 +56,7 @@ function openDatabase({ file, read_only = false, durable = true }: SqliteOptions
       `SQLite does not keep synchronous=FULL (it says ${kept}); no write would be safe.`,
     );
   }
-  database.exec('pragma foreign_keys = on; pragma cache_size = -65536; pragma temp_store = memory');
+  database.exec('pragma foreign_keys = on; pragma cache_size = -16384; pragma temp_store = memory');
   // A checkpoint every 64 MB instead of every 4: fewer pauses, each page written once more rarely.
   database.exec('pragma wal_autocheckpoint = 16384; pragma journal_size_limit = 134217728');
   return database;
@@ -84,15 +84,20 @@ function readPragma(database: DatabaseSync, name: string): unknown {
 /** `node:sqlite` in the shape Kysely's SQLite dialect expects. Statements are prepared once per text. */
 function adapt(database: DatabaseSync, statements: Map<string, StatementSync>) {
   const toInput = (values: readonly unknown[]) => values.map(toSqlite);
+  const shape = (statement: StatementSync) => ({
+    reader: statement.columns().length > 0,
+    all: (values: readonly unknown[]) => statement.all(...toInput(values)),
+    run: (values: readonly unknown[]) => statement.run(...toInput(values)),
+    iterate: (values: readonly unknown[]) => statement.iterate(...toInput(values)),
+  });
+  // To ask a statement for its columns costs more than many a statement itself.
+  const shapes = new WeakMap<StatementSync, ReturnType<typeof shape>>();
   return {
     prepare(text: string) {
       const statement = prepared(database, statements, text);
-      return {
-        reader: statement.columns().length > 0,
-        all: (values: readonly unknown[]) => statement.all(...toInput(values)),
-        run: (values: readonly unknown[]) => statement.run(...toInput(values)),
-        iterate: (values: readonly unknown[]) => statement.iterate(...toInput(values)),
-      };
+      const known = shapes.get(statement) ?? shape(statement);
+      shapes.set(statement, known);
+      return known;
     },
     close: () => database.close(),
   };
@@ -121,6 +126,28 @@ function prepared(
   return statement;
 }
 
+const READ_ITEMS = `select seq, name, key, input, file_id from item
+  where batch_no = ? and seq between ? and ? and status is null and attempt < ? order by seq`;
+
+type ItemColumns = [
+  seq: number,
+  name: string | null,
+  key: string | null,
+  input: string | null,
+  file_id: string | null,
+];
+
+function readFile(
+  database: DatabaseSync,
+  statements: Map<string, StatementSync>,
+  id: string,
+): LeasedItem['file'] {
+  const text = 'select sha256, name, bytes, media_type from file where id = ?';
+  const row = prepared(database, statements, text).get(id);
+  // The columns are those of the statement.
+  return row === undefined ? null : ({ ...row } as LeasedItem['file']);
+}
+
 const WRITE_OUTCOME = `update item set status = ?, attempt = ?, config_no = ?, result = ?, error_kind = ?, error_code = ?,
   error_message = ?, cause = ?, metrics = ?, started_at = ?, duration_ms = ?, finished_at = ?
   where batch_no = ? and seq = ? and status is null and attempt < ?`;
@@ -144,6 +171,23 @@ function sqliteDialect(database: DatabaseSync, statements: Map<string, Statement
     async writeOutcomes(_db, batchNo, outcomes, now) {
       const statement = prepared(database, statements, WRITE_OUTCOME);
       return outcomes.map((outcome) => writeOutcome(statement, batchNo, outcome, now));
+    },
+
+    // Range by range: what a range says of all its items is not read again with each of them.
+    async readItems(_db, batchNo, ranges) {
+      const statement = prepared(database, statements, READ_ITEMS);
+      // Rows as lists, which take half the time of rows as objects.
+      statement.setReturnArrays(true);
+      const items: LeasedItem[] = [];
+      for (const { from_seq, to_seq, attempt, last_attempt, priority, config_no } of ranges) {
+        // The columns are those of the statement.
+        const rows = statement.all(batchNo, from_seq, to_seq, attempt) as unknown as ItemColumns[];
+        for (const [seq, name, key, input, fileId] of rows) {
+          const file = fileId === null ? null : readFile(database, statements, fileId);
+          items.push({ seq, name, key, input, file, attempt, last_attempt, priority, config_no });
+        }
+      }
+      return items;
     },
 
     isIn(column, values): RawBuilder<boolean> {

@@ -2,6 +2,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type { Store } from '../../ports/store.ts';
 import { openSqliteStore, type SqliteOptions } from './sqlite.ts';
 import { type Call, type Reply, toPlainError } from './thread-messages.ts';
+import { packAnswer, unpackArgs } from './thread-rows.ts';
 
 /** A Store on a thread of its own: calls come in as messages, and go out answered after their commit. */
 const port = parentPort;
@@ -21,7 +22,7 @@ async function answer(store: Store, { id, method, args }: Call): Promise<void> {
   try {
     // The proxy on the other side has the Store's own types; a message has none.
     const call = store[method] as (...args: unknown[]) => Promise<unknown>;
-    reply({ kind: 'done', id, result: await call(...args) });
+    reply({ kind: 'done', id, result: packAnswer(method, await call(...unpackArgs(method, args))) });
     if (method === 'close') port?.close();
   } catch (error) {
     reply({ kind: 'failed', id, error: toPlainError(error) });

@@ -4,6 +4,7 @@ import type { Store } from '../../ports/store.ts';
 import type { EventListener } from './session.ts';
 import type { SqliteOptions } from './sqlite.ts';
 import { type Call, fromPlainError, type Reply } from './thread-messages.ts';
+import { packArgs, unpackAnswer } from './thread-rows.ts';
 
 /** Answered by the second connection: WAL lets them go on while a commit waits for the disk. */
 const READS = [
@@ -84,11 +85,17 @@ export async function openThreadedSqliteStore(options: SqliteOptions): Promise<S
   };
 }
 
+type Waiting = {
+  method: Call['method'];
+  resolve: (value: unknown) => void;
+  reject: (error: Error) => void;
+};
+
 type Thread = { call(method: Call['method'], args: unknown[]): Promise<unknown>; close(): Promise<void> };
 
 async function startThread(options: SqliteOptions, publish: EventListener): Promise<Thread> {
   const worker = new Worker(new URL('./store-thread.ts', import.meta.url), { workerData: options });
-  const waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
+  const waiting = new Map<number, Waiting>();
   const opened = Promise.withResolvers<void>();
   const ended = Promise.withResolvers<void>();
   let last = 0;
@@ -100,7 +107,7 @@ async function startThread(options: SqliteOptions, publish: EventListener): Prom
     if (reply.kind === 'broken') return opened.reject(fromPlainError(reply.error));
     const caller = waiting.get(reply.id);
     waiting.delete(reply.id);
-    if (reply.kind === 'done') caller?.resolve(reply.result);
+    if (reply.kind === 'done') caller?.resolve(unpackAnswer(caller.method, reply.result));
     else caller?.reject(fromPlainError(reply.error));
   });
   worker.on('error', (error) => fail(error));
@@ -125,8 +132,8 @@ async function startThread(options: SqliteOptions, publish: EventListener): Prom
       if (isOver) return Promise.reject(new SheafError('store_unavailable', 'The database is closed.'));
       last += 1;
       const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-      waiting.set(last, { resolve, reject });
-      worker.postMessage({ id: last, method, args } satisfies Call);
+      waiting.set(last, { method, resolve, reject });
+      worker.postMessage({ id: last, method, args: packArgs(method, args) } satisfies Call);
       return promise;
     },
     async close() {
