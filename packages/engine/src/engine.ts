@@ -29,7 +29,7 @@ import { watchFiles, watchStore } from './runtime/storage-watch.ts';
 import { startSweep } from './runtime/sweep.ts';
 import { createUploads } from './runtime/uploads.ts';
 import { createViews } from './runtime/views.ts';
-import { startWorker } from './runtime/worker.ts';
+import { startWorker, type Worker } from './runtime/worker.ts';
 
 /**
  * Opens an engine on a folder: the one place where ports meet adapters.
@@ -52,8 +52,16 @@ export async function createEngine(given: EngineOptions): Promise<Engine> {
     return await openEngine(options, { folder, boot, opened });
   } catch (error) {
     await opened.disposeAsync();
-    throw error;
+    throw isFullDisk(error)
+      ? new SheafError('storage_full', `The disk of ${folder} is full; make room and start again.`, {}, error)
+      : error;
   }
+}
+
+/** As the file system or SQLite says it, before there is a Store to put it in our words. */
+function isFullDisk(error: unknown): boolean {
+  if (typeof error !== 'object' || error === null) return false;
+  return ('code' in error && error.code === 'ENOSPC') || ('errcode' in error && error.errcode === 13);
 }
 
 async function openEngine(
@@ -84,8 +92,8 @@ async function openEngine(
   });
 
   let disk: DiskGuard | null = null;
-  const works = options.work ? await startWorks() : null;
-  const worker = works?.worker ?? null;
+  let worker: Worker | null = null;
+  const recovery = options.work ? await startWorks() : NO_RECOVERY;
   const control = createControl({ store, dispatch, clock, chance, intake, processors, worker });
   const views = createViews({ store, events, pulses, worker });
 
@@ -108,13 +116,14 @@ async function openEngine(
       clock,
       retention_days: options.retention_days,
       isPinned: uploads.isPinned,
+      renewOwn: async () => worker?.refresh(),
       onError,
     });
     opened.defer(() => sweep.close());
     disk = await startDiskGuard({ store, clock, data_dir: folder, onResumed: () => sweep.now(), onError });
     opened.defer(() => disk?.close());
     const recorder = createRecorder({ store, clock, onStorageFull: async () => disk?.onFull() });
-    const worker = startWorker({
+    worker = startWorker({
       store,
       dispatch,
       clock,
@@ -138,9 +147,9 @@ async function openEngine(
       },
       onError,
     });
-    opened.defer(() => worker.close(0));
+    opened.defer(() => worker?.close(0));
     await sweep.now();
-    return { recovery, worker };
+    return recovery;
   }
 
   function onError(error: unknown): void {
@@ -152,13 +161,13 @@ async function openEngine(
   function onFailed(error: unknown): void {
     failure.reject(error);
     options.onError(error);
-    void works?.worker.close(0).catch(options.onError);
+    void worker?.close(0).catch(options.onError);
   }
 
   let closing: Promise<void> | null = null;
   async function close(drainMs: number): Promise<void> {
     try {
-      await works?.worker.close(drainMs);
+      await worker?.close(drainMs);
     } finally {
       await opened.disposeAsync();
     }
@@ -197,13 +206,13 @@ async function openEngine(
     processors: () => processors.all().map(describe),
     templates: () => templates.all().map((template): Template => ({ ...template })),
     recordsOf: (pack, space = 'default') => createRecords({ store, clock, pack, space }),
-    recovery: works?.recovery ?? NO_RECOVERY,
+    recovery,
     about: () => store.about(),
     checkInvariants: () => store.checkInvariants(),
     failed: failure.promise,
     async close({ drain_ms = options.drain_ms } = {}) {
       closing ??= close(drain_ms);
-      if (drain_ms === 0) works?.worker.cutOff();
+      if (drain_ms === 0) worker?.cutOff();
       await closing;
     },
   };

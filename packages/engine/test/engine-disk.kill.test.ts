@@ -46,16 +46,16 @@ function expectOnlyFull(errors: unknown[]): void {
 
 describe.skipIf(!mounts)('a disk that is full', () => {
   it.each([
-    ['results', talkative],
-    ['outputs', writing],
-  ])('of %s pauses the work, loses nothing, and heals by itself', async (_, make) => {
+    ['results', talkative, 500],
+    ['outputs', writing, 80],
+  ])('of %s pauses the work, loses nothing, and heals by itself', async (_, make, count) => {
     const disk = mountSmallDisk(400);
     const ledger = make();
     const { engine, errors } = await open(disk, ledger);
     disk.fill(30 * MB);
     const { batch } = await engine.create({
       processor: 'ledger',
-      items: numbered(80),
+      items: numbered(count),
       max_attempts: 1,
       concurrency: 4,
     });
@@ -73,7 +73,7 @@ describe.skipIf(!mounts)('a disk that is full', () => {
 
     disk.empty();
     const ended = await engine.wait({ batch_id: batch.id, timeout_ms: 60_000 });
-    expect(countsOf(ended)).toEqual({ status: 'completed', completed_items: 80 });
+    expect(countsOf(ended)).toEqual({ status: 'completed', completed_items: count });
     expect(ledger.starts.length).toBeGreaterThan(started);
     expect(ledger.starts.every(({ attempt }) => attempt === 1)).toBe(true);
     expect(await engine.checkInvariants()).toEqual([]);

@@ -20,6 +20,9 @@ const WINDOW_MS = 120_000;
 /** Samples kept of that window. */
 const MAX_SAMPLES = 240;
 
+/** Batches watched at the same time. */
+const MAX_WATCHED = 10_000;
+
 /** Speed shown now: of about the last ten seconds. */
 const SPEED_MS = 10_000;
 
@@ -59,6 +62,8 @@ export function createPulses(options: { events: Events; clock: Clock }): Pulses 
     const at = clock.now();
     let batch = watched.get(pulse.id);
     if (batch === undefined) {
+      // A batch that is cancelled says no last word: the one unheard of for longest makes room.
+      if (watched.size >= MAX_WATCHED) watched.delete(watched.keys().next().value ?? '');
       batch = { samples: [], last: pulse, sentAt: 0, timer: null, done: [] };
       watched.set(pulse.id, batch);
     }

@@ -24,7 +24,10 @@ export type Sweep = {
   close(): Promise<void>;
 };
 
-/** @param options.isPinned Whether bytes were just stored and are about to be named. */
+/**
+ * @param options.isPinned Whether bytes were just stored and are about to be named.
+ * @param options.renewOwn Renews the leases of this process.
+ */
 export function startSweep(options: {
   store: Store;
   dispatch: Dispatch;
@@ -32,6 +35,7 @@ export function startSweep(options: {
   clock: Clock;
   retention_days: number;
   isPinned: (space: string, sha256: string) => boolean;
+  renewOwn: () => Promise<void>;
   onError: (error: unknown) => void;
 }): Sweep {
   const { store, dispatch, files, clock } = options;
@@ -41,6 +45,8 @@ export function startSweep(options: {
   const retention = every(RETENTION_MS, forget, options.onError);
 
   async function repair(): Promise<void> {
+    // After a jump of the clock, or a thread that was busy for long, our own leases look forsaken, too.
+    await options.renewOwn();
     await store.sweep(clock.now());
     const { batches, next_ready_at } = await store.ready({ now: clock.now(), limit: OFFER_LIMIT });
     await dispatch.offer(batches.map(({ batch_id, priority }) => ({ batch_id, n: 1, priority })));

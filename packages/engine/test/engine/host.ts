@@ -4,7 +4,8 @@
  *   node host.ts '{"data_dir": "…", "ledger": "…", …}'
  *
  * It says on stdout, a JSON line each: `ready` with what the recovery found, `made` with the id of a
- * batch it was asked to make, `final` when nothing is left to do.
+ * batch it was asked to make, `final` when nothing is left to do, `failed` with a code before it exits
+ * with the number that the code stands for.
  */
 import { randomUUID } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
@@ -12,6 +13,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { type CreateBatch, ERRORS, errorCode } from '@sheaf/protocol';
 import { z } from 'zod';
 import { defineProcessor } from '../../src/define-processor.ts';
+import type { Engine } from '../../src/api.ts';
 import { createEngine } from '../../src/engine.ts';
 import type { EngineOptions } from '../../src/options.ts';
 import type { Processor } from '../../src/ports/processor.ts';
@@ -65,27 +67,40 @@ const KNOWN: Record<string, Processor> = Object.fromEntries(
   ].map((processor) => [processor.name, processor as unknown as Processor]),
 );
 
-const engine = await createEngine({
-  ...options.engine,
-  processors: options.processors.flatMap((name) => KNOWN[name] ?? []),
-  onError: (error) => console.error(error),
-});
-engine.failed.catch(async (error: unknown) => {
-  say({ say: 'failed', code: errorCode(error) });
-  await engine.close({ drain_ms: 0 });
-  process.exit(ERRORS.storage_failed.exit);
-});
-say({ say: 'ready', recovery: engine.recovery });
-if (options.make !== undefined) {
-  const { batch } = await engine.create(options.make);
-  say({ say: 'made', id: batch.id });
+try {
+  await serve();
+} catch (error) {
+  const code = errorCode(error) ?? 'internal';
+  say({ say: 'failed', code });
+  console.error(error);
+  process.exit(ERRORS[code].exit);
 }
-if (options.recover === true) say({ say: 'recovered', ...(await engine.recover()) });
-for (const { id } of (await engine.list({ limit: 100, offset: 0 })).data) {
-  await engine.wait({ batch_id: id, until: 'final' });
+
+async function serve(): Promise<void> {
+  const engine = await createEngine({
+    ...options.engine,
+    processors: options.processors.flatMap((name) => KNOWN[name] ?? []),
+    onError: (error) => console.error(error),
+  });
+  say({ say: 'ready', recovery: engine.recovery });
+  try {
+    await Promise.race([work(engine), engine.failed]);
+  } finally {
+    await engine.close();
+  }
 }
-say({ say: 'final' });
-await engine.close();
+
+async function work(engine: Engine): Promise<void> {
+  if (options.make !== undefined) {
+    const { batch } = await engine.create(options.make);
+    say({ say: 'made', id: batch.id });
+  }
+  if (options.recover === true) say({ say: 'recovered', ...(await engine.recover()) });
+  for (const { id } of (await engine.list({ limit: 100, offset: 0 })).data) {
+    await engine.wait({ batch_id: id, until: 'final' });
+  }
+  say({ say: 'final' });
+}
 
 function say(line: object): void {
   process.stdout.write(`${JSON.stringify(line)}\n`);

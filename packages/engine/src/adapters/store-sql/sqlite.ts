@@ -94,6 +94,8 @@ function adapt(database: DatabaseSync, statements: Map<string, StatementSync>) {
   const shapes = new WeakMap<StatementSync, ReturnType<typeof shape>>();
   return {
     prepare(text: string) {
+      // A full disk has ended the transaction already. To roll it back again would fail and hide why.
+      if (text === 'rollback' && !database.isTransaction) return nothingToRollBack;
       const statement = prepared(database, statements, text);
       const known = shapes.get(statement) ?? shape(statement);
       shapes.set(statement, known);
@@ -102,6 +104,13 @@ function adapt(database: DatabaseSync, statements: Map<string, StatementSync>) {
     close: () => database.close(),
   };
 }
+
+const nothingToRollBack = {
+  reader: false,
+  all: () => [],
+  run: () => ({ changes: 0, lastInsertRowid: 0 }),
+  iterate: () => [].values(),
+};
 
 function toSqlite(value: unknown): SQLInputValue {
   if (value === undefined) return null;
