@@ -6,6 +6,8 @@ const BROWSER = 'packages/*/test/**/*.browser.test.ts';
 export default defineConfig({
   test: {
     pool: 'forks',
+    // Many threads that strip types come and go here; see adapters/store-sql/threaded.ts.
+    execArgv: ['--wasm-wrapper-tiering-budget=1000000000'],
     testTimeout: 20_000,
     hookTimeout: 20_000,
     projects: [

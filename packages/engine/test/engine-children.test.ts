@@ -73,7 +73,9 @@ describe('items in child processes', () => {
       completed_items: 5,
       failed_items: 1,
     });
-    expect((await world.engine.item({ batch_id: batch.id, seq: 2 })).error).toMatchObject({ kind: 'timeout' });
+    expect((await world.engine.item({ batch_id: batch.id, seq: 2 })).error).toMatchObject({
+      kind: 'timeout',
+    });
   });
 
   it('that do not listen are given back by a pause now, unburned', async () => {
@@ -109,7 +111,10 @@ describe('items in child processes', () => {
       failed_items: 1,
     });
     const item = await world.engine.item({ batch_id: batch.id, seq: 3 });
-    expect(item).toMatchObject({ attempt: 3, error: { code: 'crashed', message: expect.stringContaining('SIGKILL') } });
+    expect(item).toMatchObject({
+      attempt: 3,
+      error: { code: 'crashed', message: expect.stringContaining('SIGKILL') },
+    });
     expect(signed.seqs().filter((seq) => seq === 3)).toHaveLength(3);
     for (const seq of [1, 2, 4, 5, 6, 7, 8]) {
       expect(signed.seqs().filter((other) => other === seq)).toHaveLength(1);
@@ -136,6 +141,9 @@ describe('items in child processes', () => {
       [1, 'item 1\nsaid to the console'],
       [2, 'item 1\nsaid to the console'],
     ]);
-    await until('no folder of an attempt is left', () => readdirSync(join(world.folder, 'work')).length === 0);
+    await until(
+      'no folder of an attempt is left',
+      () => readdirSync(join(world.folder, 'work')).length === 0,
+    );
   });
 });

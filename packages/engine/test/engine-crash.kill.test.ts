@@ -60,7 +60,8 @@ describe('an engine whose process is killed', () => {
       const host = hosted.start({ processors: [] });
       // Now in the middle of it, now right after it.
       if (crash % 2 === 0) await host.said('ready');
-      else await until('the folder is taken', () => takerOf(hosted.folder) === host.pid, { limit_ms: 60_000 });
+      else
+        await until('the folder is taken', () => takerOf(hosted.folder) === host.pid, { limit_ms: 60_000 });
       await host.kill();
     }
     const last = hosted.start();
@@ -77,7 +78,12 @@ function takerOf(folder: string): number {
 describe('an item that kills its host', () => {
   it('ends as poison after a few restarts, and takes nobody with it', async () => {
     const hosted = openHostedFolder();
-    await hosted.make({ ...WORK, items: numbered(24), config: { killers: [7], wait_ms: 30 }, max_attempts: 2 });
+    await hosted.make({
+      ...WORK,
+      items: numbered(24),
+      config: { killers: [7], wait_ms: 30 },
+      max_attempts: 2,
+    });
     let starts = 0;
     for (; starts < 15; starts++) {
       const host = hosted.start();
@@ -88,7 +94,11 @@ describe('an item that kills its host', () => {
     expect(starts).toBeLessThan(15);
     const { batch, items } = await hosted.look();
     expect(countsOf(batch)).toEqual({ status: 'partially_completed', completed_items: 23, failed_items: 1 });
-    expect(items[6]).toMatchObject({ seq: 7, status: 'failed', error: { kind: 'permanent', code: 'poison' } });
+    expect(items[6]).toMatchObject({
+      seq: 7,
+      status: 'failed',
+      error: { kind: 'permanent', code: 'poison' },
+    });
     // Alone it was given as many attempts as the batch allows, no more.
     const killing = hosted.entries().filter(({ killer }) => killer === true);
     expect(killing.length).toBe(starts);
@@ -109,6 +119,22 @@ describe('an item that kills its host', () => {
     const failed = items.filter(({ status }) => status === 'failed');
     expect(failed.map(({ seq, error }) => [seq, error?.code])).toEqual(killers.map((seq) => [seq, 'poison']));
   });
+});
+
+it('an item that kills its host does not hold up other batches for good, nor fails any of their items', async () => {
+  const hosted = openHostedFolder();
+  await hosted.make({ ...WORK, items: numbered(10), config: { killers: [5], wait_ms: 20 } });
+  await hosted.make({ ...WORK, items: numbered(300), config: { wait_ms: 20 }, name: 'innocent' });
+  let starts = 0;
+  for (; starts < 15; starts++) {
+    if ((await hosted.start().ended()) === 0) break;
+  }
+  expect(starts).toBeLessThan(15);
+  const batches = await hosted.batches();
+  expect(batches.map(countsOf)).toEqual([
+    { status: 'completed', completed_items: 300 },
+    { status: 'partially_completed', completed_items: 9, failed_items: 1 },
+  ]);
 });
 
 describe('a batch of a processor that must not run twice', () => {
@@ -149,7 +175,12 @@ describe('a batch of a processor that must not run twice', () => {
     const hosted = openHostedFolder();
     await hosted.make(unsafe);
     const host = hosted.start();
-    expect((await host.said('ready')).recovery).toEqual({ leases: 0, recovered: [], interrupted: [], poisoned: 0 });
+    expect((await host.said('ready')).recovery).toEqual({
+      leases: 0,
+      recovered: [],
+      interrupted: [],
+      poisoned: 0,
+    });
     await host.finished();
   });
 });
@@ -167,19 +198,22 @@ it('a batch of any processor waits for review where that is the rule', async () 
 });
 
 describe('child processes', () => {
-  it.each(['calm', 'looping'])('that are %s do not outlive their parent, and write nothing later', async (processor) => {
-    const hosted = openHostedFolder();
-    const path = join(hosted.folder, 'beats');
-    const host = hosted.start({
-      processors: [processor],
-      make: { processor, config: { path }, items: numbered(2), concurrency: 2 },
-    });
-    const pids = () =>
-      existsSync(path) ? [...new Set(readFileSync(path, 'utf8').trim().split('\n').map(Number))] : [];
-    await until('both children write', () => pids().length === 2, { limit_ms: 60_000 });
-    const children = pids();
-    await host.kill();
-    await until('both children are gone', () => !children.some(isAlive));
-    expect(pids()).toEqual(children);
-  });
+  it.each(['calm', 'looping'])(
+    'that are %s do not outlive their parent, and write nothing later',
+    async (processor) => {
+      const hosted = openHostedFolder();
+      const path = join(hosted.folder, 'beats');
+      const host = hosted.start({
+        processors: [processor],
+        make: { processor, config: { path }, items: numbered(2), concurrency: 2 },
+      });
+      const pids = () =>
+        existsSync(path) ? [...new Set(readFileSync(path, 'utf8').trim().split('\n').map(Number))] : [];
+      await until('both children write', () => pids().length === 2, { limit_ms: 60_000 });
+      const children = pids();
+      await host.kill();
+      await until('both children are gone', () => !children.some(isAlive));
+      expect(pids()).toEqual(children);
+    },
+  );
 });

@@ -108,7 +108,11 @@ describe.skipIf(!mounts)('a disk that is full', () => {
     const disk = mountSmallDisk(300);
     const first = await open(disk, talkative());
     disk.fill(20 * MB);
-    const { batch } = await first.engine.create({ processor: 'ledger', items: numbered(400), concurrency: 4 });
+    const { batch } = await first.engine.create({
+      processor: 'ledger',
+      items: numbered(400),
+      concurrency: 4,
+    });
     await until('the batch is paused', async () => (await statusOf(first.engine, batch)) === 'disk_full', {
       limit_ms: 60_000,
     });

@@ -26,7 +26,12 @@ describe.skipIf(!traces)('a disk that fails to keep a write', () => {
     'at fsync %i stops the engine at once, and a restart has lost nothing',
     async (call) => {
       const hosted = openHostedFolder();
-      await hosted.make({ processor: 'probe', items: numbered(400), config: { wait_ms: 12 }, max_attempts: 1 });
+      await hosted.make({
+        processor: 'probe',
+        items: numbered(400),
+        config: { wait_ms: 12 },
+        max_attempts: 1,
+      });
       const dying = hosted.start({ command: failingFrom(call) });
       const exit = await dying.ended();
       // The call that met it, whichever it was, has said so.

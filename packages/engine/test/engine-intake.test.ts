@@ -16,7 +16,9 @@ const world = shareWorld({
       name: 'pack',
       description: '',
       processors: [],
-      templates: [{ id: 'slow-probe', description: '', processor: 'probe', config: { wait_ms: 3, fail_rate: 0 } }],
+      templates: [
+        { id: 'slow-probe', description: '', processor: 'probe', config: { wait_ms: 3, fail_rate: 0 } },
+      ],
       samples: [],
       routes: [],
     },
@@ -112,7 +114,10 @@ describe('making a batch', () => {
   });
 
   it('in another space is not there in this one', async () => {
-    const { batch } = await world.engine.create({ processor: 'probe', items: numbered(1) }, { space: 'elsewhere' });
+    const { batch } = await world.engine.create(
+      { processor: 'probe', items: numbered(1) },
+      { space: 'elsewhere' },
+    );
     for (const call of [
       () => world.engine.get({ batch_id: batch.id }),
       () => world.engine.cancel({ batch_id: batch.id }),
@@ -171,7 +176,10 @@ describe('adding items', () => {
     expect((await world.get(batch)).total_items).toBe(7_000);
     await world.engine.append({ batch_id: batch.id }, stream(numbered(10_000).slice(7_000)));
     await world.engine.start({ batch_id: batch.id });
-    expect(countsOf(await world.end(batch, 30_000))).toEqual({ status: 'completed', completed_items: 10_000 });
+    expect(countsOf(await world.end(batch, 30_000))).toEqual({
+      status: 'completed',
+      completed_items: 10_000,
+    });
     expect(strict.starts).toHaveLength(10_000);
   });
 

@@ -39,7 +39,9 @@ describe('opening', () => {
     const folder = makeFolder();
     const twins = [createLedger().processor, createLedger().processor];
     for (const wrong of [{ concurrency: 0 }, { processors: twins }]) {
-      await expect(createEngine({ data_dir: folder, ...wrong })).rejects.toMatchObject({ code: 'bad_config' });
+      await expect(createEngine({ data_dir: folder, ...wrong })).rejects.toMatchObject({
+        code: 'bad_config',
+      });
     }
     const engine = await createEngine({ data_dir: folder });
     await engine.close();
@@ -80,7 +82,12 @@ describe('closing', () => {
   it('without a drain gives running items back unburned, also those that must not run twice', async () => {
     const ledger = createLedger({ idempotent: false, run: waits });
     const world = await openWorld({ processors: [ledger.processor] });
-    const batch = await world.make({ processor: 'ledger', items: numbered(4), concurrency: 4, max_attempts: 1 });
+    const batch = await world.make({
+      processor: 'ledger',
+      items: numbered(4),
+      concurrency: 4,
+      max_attempts: 1,
+    });
     await until('all run', () => ledger.atWork === 4);
     await world.reopen();
     expect(ledger.atWork).toBe(0);
@@ -129,7 +136,10 @@ describe('closing', () => {
       await world.reopen({ close_drain_ms: 20_000 });
       expect(world.engine.recovery.leases).toBe(0);
     }
-    expect(countsOf(await world.end(batch, 30_000))).toEqual({ status: 'completed', completed_items: 20_000 });
+    expect(countsOf(await world.end(batch, 30_000))).toEqual({
+      status: 'completed',
+      completed_items: 20_000,
+    });
     expect(ledger.starts).toHaveLength(20_000);
   });
 
@@ -210,7 +220,9 @@ describe('the processor of a batch', () => {
     const batch = await world.make({ processor: 'versioned', items: numbered(2), start: false });
     await world.reopen({ processors: [] });
     const target = { batch_id: batch.id };
-    await expect(world.engine.append(target, numbered(1))).rejects.toMatchObject({ code: 'unknown_processor' });
+    await expect(world.engine.append(target, numbered(1))).rejects.toMatchObject({
+      code: 'unknown_processor',
+    });
     await world.engine.update({ ...target, fields: { name: 'renamed' } });
     expect((await world.engine.cancel(target)).status).toBe('cancelled');
     expect((await world.engine.list({ limit: 1, offset: 0 })).total).toBe(1);

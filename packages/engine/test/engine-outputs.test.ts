@@ -100,7 +100,10 @@ describe('the outputs of an item', () => {
 
   it.each(hostile)('cannot be named %j', async (name) => {
     const { items } = await write([{ name }]);
-    expect(items[0]).toMatchObject({ status: 'failed', error: { kind: 'permanent', code: 'bad_output_name' } });
+    expect(items[0]).toMatchObject({
+      status: 'failed',
+      error: { kind: 'permanent', code: 'bad_output_name' },
+    });
     expect(existsSync(join(world.folder, 'outside.txt'))).toBe(false);
     expect(existsSync(join(world.folder, 'work', 'outside.txt'))).toBe(false);
   });
@@ -112,7 +115,10 @@ describe('the outputs of an item', () => {
 
   it('leave no folder behind', async () => {
     await write([{ name: 'a.txt' }, { name: 'b.txt', how: 'link' }, { name: 'c.txt', how: 'never' }]);
-    await until('no folder of an attempt is left', () => readdirSync(join(world.folder, 'work')).length === 0);
+    await until(
+      'no folder of an attempt is left',
+      () => readdirSync(join(world.folder, 'work')).length === 0,
+    );
   });
 
   it('of equal bytes are stored once, however many items made them', async () => {

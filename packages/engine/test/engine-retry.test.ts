@@ -14,7 +14,8 @@ const picky = createLedger({
   config: z.strictObject({ mended: z.boolean().default(false), size: z.int().min(1).default(5) }),
   run({ seq }, { config }) {
     if (config.mended === true) return config;
-    if (seq % 2 === 0) throw Object.assign(new Error(`No colour profile in picture-${seq}.png`), { code: 'no_profile' });
+    if (seq % 2 === 0)
+      throw Object.assign(new Error(`No colour profile in picture-${seq}.png`), { code: 'no_profile' });
     if (seq % 3 === 0) throw new Error(`Cannot read line ${seq}`);
     return config;
   },
@@ -77,7 +78,9 @@ describe('retrying', () => {
       ['error: Cannot read line <n>', 2],
     ]);
     const target = { batch_id: batch.id };
-    expect(await world.engine.retry({ ...target, cause: causes[1]?.cause ?? '' })).toMatchObject({ retried: 2 });
+    expect(await world.engine.retry({ ...target, cause: causes[1]?.cause ?? '' })).toMatchObject({
+      retried: 2,
+    });
     await world.end(batch);
     expect(await world.engine.retry({ ...target, cause: 'no_profile' })).toMatchObject({ retried: 6 });
     await world.end(batch);
@@ -118,7 +121,12 @@ describe('retrying', () => {
   });
 
   it('gives as many attempts as the batch allows, anew', async () => {
-    const batch = await world.make({ processor: 'picky', items: numbered(2), max_attempts: 3, backoff: QUICK });
+    const batch = await world.make({
+      processor: 'picky',
+      items: numbered(2),
+      max_attempts: 3,
+      backoff: QUICK,
+    });
     await world.end(batch);
     expect(await attemptOf(batch, 2)).toBe(3);
     await world.engine.retry({ batch_id: batch.id });

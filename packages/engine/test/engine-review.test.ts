@@ -108,7 +108,10 @@ describe('a failure budget', () => {
     const first = await paused(batch, 'failure_budget');
     await until('nothing runs any more', async () => (await world.get(batch)).running_items === 0);
     await world.engine.resume({ batch_id: batch.id });
-    await until('more have failed', async () => (await world.get(batch)).failed_items >= first.failed_items + 10);
+    await until(
+      'more have failed',
+      async () => (await world.get(batch)).failed_items >= first.failed_items + 10,
+    );
     await paused(batch, 'failure_budget');
     await world.engine.cancel({ batch_id: batch.id });
   });
@@ -125,10 +128,12 @@ describe('approval', () => {
     expect(batch.status).toBe('awaiting_approval');
     expect((await world.engine.approve({ batch_id: batch.id, by: 'anna' })).status).toBe('queued');
     await world.end(batch);
-    expect((await world.engine.events({ batch_id: batch.id, since: 0 })).map((event) => event.type)).toContain(
-      'batch_status',
-    );
-    await expect(world.engine.approve({ batch_id: batch.id })).rejects.toMatchObject({ code: 'wrong_status' });
+    expect(
+      (await world.engine.events({ batch_id: batch.id, since: 0 })).map((event) => event.type),
+    ).toContain('batch_status');
+    await expect(world.engine.approve({ batch_id: batch.id })).rejects.toMatchObject({
+      code: 'wrong_status',
+    });
   });
 
   it('that is refused ends the batch as cancelled', async () => {
@@ -161,8 +166,8 @@ describe('merging', () => {
 
   it.each([[[]], [['bat_00000000000000000000000000', 'bat_00000000000000000000000000']]])(
     'of %j is refused',
-    async (batch_ids) => {
-      await expect(world.engine.merge({ batch_ids })).rejects.toMatchObject({
+    async (batchIds) => {
+      await expect(world.engine.merge({ batch_ids: batchIds })).rejects.toMatchObject({
         code: expect.stringMatching(/^(invalid|not_found)$/),
       });
     },
@@ -194,9 +199,9 @@ describe('cleaning up', () => {
     expect((await world.get(draft)).status).toBe('draft');
   });
 
-  it.each([-1, Number.NaN, 1.5, Number.POSITIVE_INFINITY])('of %d days is refused', async (days_old) => {
+  it.each([-1, Number.NaN, 1.5, Number.POSITIVE_INFINITY])('of %d days is refused', async (daysOld) => {
     const done = await world.end(await make({ items: [] }));
-    await expect(world.engine.cleanup({ days_old })).rejects.toMatchObject({ code: 'invalid' });
+    await expect(world.engine.cleanup({ days_old: daysOld })).rejects.toMatchObject({ code: 'invalid' });
     expect((await world.get(done)).status).toBe('completed');
   });
 });

@@ -81,7 +81,11 @@ describe('running a batch', () => {
       max_attempts: 3,
     });
     const ended = await world.end(batch, 60_000);
-    expect(countsOf(ended)).toEqual({ status: 'partially_completed', completed_items: 9_000, failed_items: 1_000 });
+    expect(countsOf(ended)).toEqual({
+      status: 'partially_completed',
+      completed_items: 9_000,
+      failed_items: 1_000,
+    });
     expect(ended.percent_complete).toBe(100);
     const expected = Array.from({ length: 10_000 }, (_, index) => index + 1).map((seq) =>
       seq % 10 === 0 ? 3 : seq % 3 === 0 ? 2 : 1,
@@ -126,9 +130,17 @@ describe('running a batch', () => {
     expect(hopeless.runsOf(1)).toBe(1);
     expect(hopeless.runsOf(2)).toBe(4);
     const first = await world.engine.item({ batch_id: batch.id, seq: 1 });
-    expect(first).toMatchObject({ attempt: 1, error: { kind: 'permanent', code: 'unsupported' }, attempts: [] });
+    expect(first).toMatchObject({
+      attempt: 1,
+      error: { kind: 'permanent', code: 'unsupported' },
+      attempts: [],
+    });
     const second = await world.engine.item({ batch_id: batch.id, seq: 2 });
-    expect(second).toMatchObject({ attempt: 4, status: 'failed', error: { kind: 'retryable', message: 'not yet' } });
+    expect(second).toMatchObject({
+      attempt: 4,
+      status: 'failed',
+      error: { kind: 'retryable', message: 'not yet' },
+    });
     expect(second.attempts.map(({ attempt }) => attempt)).toEqual([1, 2, 3]);
   });
 
@@ -173,7 +185,12 @@ describe('running a batch', () => {
   });
 
   it('keeps results, logs and metrics of every attempt', async () => {
-    const batch = await world.make({ processor: 'talker', items: numbered(4), max_attempts: 2, backoff: QUICK });
+    const batch = await world.make({
+      processor: 'talker',
+      items: numbered(4),
+      max_attempts: 2,
+      backoff: QUICK,
+    });
     const ended = await world.end(batch);
     // The numbers of failed attempts count for nobody.
     expect(ended.metrics).toEqual({ pixels: { sum: 70, count: 3, min: 10, max: 40 } });
@@ -186,7 +203,18 @@ describe('running a batch', () => {
   });
 
   it('makes a clean failure of whatever a processor returns or throws', async () => {
-    const inputs = ['bigint', 'circle', 'huge', 'null thrown', 'text thrown', 'nothing', 'fine', null, 0, false];
+    const inputs = [
+      'bigint',
+      'circle',
+      'huge',
+      'null thrown',
+      'text thrown',
+      'nothing',
+      'fine',
+      null,
+      0,
+      false,
+    ];
     const items = inputs.map((input) => ({ input }));
     const batch = await world.make({ processor: 'returning', items, max_attempts: 1 });
     await world.end(batch);

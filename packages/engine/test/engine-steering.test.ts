@@ -20,7 +20,20 @@ const again = createLedger({ name: 'again', run: waits });
 const removed = createLedger({ name: 'removed', run: waits });
 const deleted = createLedger({ name: 'deleted', run: waits });
 
-const all = [drained, busy, instant, unsafe, stopped, halfway, pressed, cancelled, later, again, removed, deleted];
+const all = [
+  drained,
+  busy,
+  instant,
+  unsafe,
+  stopped,
+  halfway,
+  pressed,
+  cancelled,
+  later,
+  again,
+  removed,
+  deleted,
+];
 const world = shareWorld({ processors: all.map((ledger) => ledger.processor) });
 
 /** Presses a button fifty times at once; every press must be answered, none refused. */
@@ -37,7 +50,11 @@ describe('a pause that drains', () => {
     expect(answer).toMatchObject({ status: 'paused', pause_reason: 'user', paused_by: 'system' });
     drained.open();
     await until('they are recorded', async () => (await world.get(batch)).completed_items === 4);
-    expect(countsOf(await world.get(batch))).toEqual({ status: 'paused', completed_items: 4, pending_items: 8 });
+    expect(countsOf(await world.get(batch))).toEqual({
+      status: 'paused',
+      completed_items: 4,
+      pending_items: 8,
+    });
     expect(drained.starts).toHaveLength(4);
     await world.engine.resume({ batch_id: batch.id });
     expect(countsOf(await world.end(batch))).toEqual({ status: 'completed', completed_items: 12 });
@@ -88,7 +105,12 @@ describe('a pause that drains', () => {
 
 describe('a pause that takes effect now', () => {
   it('gives running items back unburned: they start again as what they were', async () => {
-    const batch = await world.make({ processor: 'stopped', items: numbered(6), concurrency: 3, max_attempts: 1 });
+    const batch = await world.make({
+      processor: 'stopped',
+      items: numbered(6),
+      concurrency: 3,
+      max_attempts: 1,
+    });
     await until('three items run', () => stopped.atWork === 3);
     await world.engine.pause({ batch_id: batch.id, mode: 'now' });
     await until('their slots are free', () => stopped.atWork === 0);
@@ -202,7 +224,11 @@ describe('cancelling', () => {
     const answer = await world.engine.cancel({ batch_id: batch.id });
     expect(countsOf(answer)).toEqual({ status: 'cancelled', completed_items: 2, cancelled_items: 8 });
     await until('their slots are free', () => cancelled.atWork === 0);
-    expect(countsOf(await world.get(batch))).toEqual({ status: 'cancelled', completed_items: 2, cancelled_items: 8 });
+    expect(countsOf(await world.get(batch))).toEqual({
+      status: 'cancelled',
+      completed_items: 2,
+      cancelled_items: 8,
+    });
     const { data } = await world.engine.items({ batch_id: batch.id, after: 0, limit: 20 });
     expect(data.filter(({ status }) => status === 'cancelled')).toHaveLength(8);
     const next = await world.make({ items: numbered(4) });

@@ -22,7 +22,9 @@ const picky = createLedger({
     return { seq };
   },
 });
-const world = shareWorld({ processors: [shown, steady, gated, paused, picky].map((ledger) => ledger.processor) });
+const world = shareWorld({
+  processors: [shown, steady, gated, paused, picky].map((ledger) => ledger.processor),
+});
 
 /** Keeps the news of a space until the test is over. */
 function listen(space = 'default'): { events: SheafEvent[]; stop: () => void } {
@@ -39,8 +41,12 @@ describe('waiting', () => {
   it('ends with wait_timeout, and the batch goes on', async () => {
     const batch = await world.make({ processor: 'gated', items: numbered(1) });
     const target = { batch_id: batch.id };
-    await expect(world.engine.wait({ ...target, timeout_ms: 0 })).rejects.toMatchObject({ code: 'wait_timeout' });
-    await expect(world.engine.wait({ ...target, timeout_ms: 30 })).rejects.toMatchObject({ code: 'wait_timeout' });
+    await expect(world.engine.wait({ ...target, timeout_ms: 0 })).rejects.toMatchObject({
+      code: 'wait_timeout',
+    });
+    await expect(world.engine.wait({ ...target, timeout_ms: 30 })).rejects.toMatchObject({
+      code: 'wait_timeout',
+    });
     gated.open();
     await world.end(batch);
   });
@@ -161,7 +167,10 @@ describe('live news', () => {
   it('of another space are not heard here', async () => {
     const here = listen();
     const there = listen('elsewhere');
-    const { batch } = await world.engine.create({ processor: 'probe', items: numbered(1) }, { space: 'elsewhere' });
+    const { batch } = await world.engine.create(
+      { processor: 'probe', items: numbered(1) },
+      { space: 'elsewhere' },
+    );
     await until('it is told there', () => there.events.some((event) => event.type === 'batch_status'));
     expect(here.events).toEqual([]);
     here.stop();
@@ -174,7 +183,8 @@ describe('lists', () => {
   it('of items can be filtered by status, cause and name, page by page', async () => {
     const items = Array.from({ length: 20 }, (_, index) => ({ name: `picture_${index + 1}%.png` }));
     const batch = await world.end(await world.make({ processor: 'picky', items, max_attempts: 1 }));
-    const list = (query: object) => world.engine.items({ batch_id: batch.id, after: 0, limit: 100, ...query });
+    const list = (query: object) =>
+      world.engine.items({ batch_id: batch.id, after: 0, limit: 100, ...query });
     const seqs = async (query: object) => (await list(query)).data.map(({ seq }) => seq);
     expect(await seqs({ status: ['failed'] })).toEqual([2, 4, 6, 8, 10, 12, 14, 16, 18, 20]);
     expect(await seqs({ status: ['completed'], after: 15 })).toEqual([17, 19]);
@@ -188,9 +198,16 @@ describe('lists', () => {
   });
 
   it('of batches tell the total beside the page', async () => {
-    for (let index = 0; index < 3; index++) await world.make({ name: `set ${index}`, labels: { kind: 'listed' } });
+    for (let index = 0; index < 3; index++)
+      await world.make({ name: `set ${index}`, labels: { kind: 'listed' } });
     const label = { name: 'kind', value: 'listed' };
-    const { data, total } = await world.engine.list({ label, limit: 2, offset: 0, sort_by: 'name', sort_order: 'ASC' });
+    const { data, total } = await world.engine.list({
+      label,
+      limit: 2,
+      offset: 0,
+      sort_by: 'name',
+      sort_order: 'ASC',
+    });
     expect([total, ...data.map(({ name }) => name)]).toEqual([3, 'set 0', 'set 1']);
   });
 

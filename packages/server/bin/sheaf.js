@@ -8,6 +8,7 @@ import * as module from 'module';
 import { constants } from 'os';
 import { dirname, join } from 'path';
 import { fileURLToPath } from 'url';
+import { setFlagsFromString } from 'v8';
 
 // biome-ignore-end lint/style/useNodejsImportProtocol: see above
 
@@ -18,6 +19,9 @@ if (Number(process.versions.node.split('.')[0]) >= NEEDED) start();
 else continueUnder(ownNode());
 
 function start() {
+  // V8 may crash where threads share optimised WebAssembly wrappers, which Node strips types by: with
+  // this budget none is optimised. Set before the first of them is made.
+  setFlagsFromString('--wasm-wrapper-tiering-budget=1000000000');
   // Keeps what it takes to read the program between two commands: half of the start-up time.
   if (module.enableCompileCache) module.enableCompileCache();
   const built = join(here, '..', 'dist', 'cli', 'main.js');

@@ -8,11 +8,13 @@ import { isDeath, type SimulatedWorld, type Step } from './simulator-world.ts';
 /** What goes wrong with processes and messages. */
 export const faultSteps = { echo, stall, wake, killWorker, blackout, sweep } satisfies Record<string, Step>;
 
-/** A record that was answered long ago arrives once more. */
-async function echo({ store, clock, echoes }: SimulatedWorld, chance: SeededChance): Promise<boolean> {
+/** Outcomes that were answered long ago arrive once more. */
+async function echo({ store, clock, echoes, turns }: SimulatedWorld, chance: SeededChance): Promise<boolean> {
   const request = echoes.splice(chance.below(Math.max(1, echoes.length)), 1)[0];
   if (request === undefined) return false;
-  await store.record([{ ...request, more: 0 }], clock.now());
+  // Slots are the turn's to say: it is alive and knows how many it has by now.
+  const width = turns.find(({ token }) => token === request.token)?.width ?? request.width;
+  await store.record([{ ...request, width, more: 0 }], clock.now());
   return true;
 }
 

@@ -12,8 +12,8 @@ import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
 import { type CreateBatch, ERRORS, errorCode } from '@sheaf/protocol';
 import { z } from 'zod';
-import { defineProcessor } from '../../src/define-processor.ts';
 import type { Engine } from '../../src/api.ts';
+import { defineProcessor } from '../../src/define-processor.ts';
 import { createEngine } from '../../src/engine.ts';
 import type { EngineOptions } from '../../src/options.ts';
 import type { Processor } from '../../src/ports/processor.ts';
@@ -46,7 +46,10 @@ const config = z.strictObject({
   killers: z.array(z.int()).default([]),
 });
 
-async function run({ seq, attempt }: { seq: number; attempt: number }, context: { config: z.infer<typeof config> }) {
+async function run(
+  { seq, attempt }: { seq: number; attempt: number },
+  context: { config: z.infer<typeof config> },
+) {
   const { wait_ms, killers } = context.config;
   if (killers.includes(seq)) {
     enter({ seq, attempt, killer: true });

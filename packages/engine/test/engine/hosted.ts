@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import type { Batch, CreateBatch, Item } from '@sheaf/protocol';
+import type { Batch, CreateBatch } from '@sheaf/protocol';
 import { expect, onTestFinished } from 'vitest';
-import type { RecoveryReport } from '../../src/api.ts';
+import type { Engine, RecoveryReport } from '../../src/api.ts';
 import { createEngine } from '../../src/engine.ts';
 import type { EngineOptions } from '../../src/options.ts';
 import { until } from '../../src/testing/until.ts';
@@ -42,11 +42,25 @@ export function openHostedFolder({ parent = tmpdir() }: { parent?: string } = {}
     rmSync(join(ledger, '..'), { recursive: true, force: true });
   });
 
+  /** Its numbers must add up, whoever died on it. */
+  async function look<T>(at: (engine: Engine) => Promise<T>): Promise<T> {
+    const engine = await createEngine({ data_dir: folder, work: false });
+    try {
+      expect(await engine.checkInvariants()).toEqual([]);
+      return await at(engine);
+    } finally {
+      await engine.close();
+    }
+  }
+
   return {
     folder,
     /** Starts a process on the folder. */
     start(
-      options: Partial<Omit<HostOptions, 'engine'>> & { engine?: Partial<EngineOptions>; command?: string[] } = {},
+      options: Partial<Omit<HostOptions, 'engine'>> & {
+        engine?: Partial<EngineOptions>;
+        command?: string[];
+      } = {},
     ): Host {
       const { engine = {}, command = [], processors = ['ledger', 'unsafe'], ...rest } = options;
       const given = { ledger, processors, ...rest, engine: { data_dir: folder, ...engine } };
@@ -60,19 +74,16 @@ export function openHostedFolder({ parent = tmpdir() }: { parent?: string } = {}
       const lines = readFileSync(ledger, 'utf8').split('\n').slice(0, -1);
       return lines.map((line) => JSON.parse(line) as Entry);
     },
-    /** Looks at the folder while no process works on it. Its numbers must add up. */
-    async look(): Promise<{ batch: Batch; items: Item[] }> {
-      const engine = await createEngine({ data_dir: folder, work: false });
-      try {
-        expect(await engine.checkInvariants()).toEqual([]);
-        const [batch] = (await engine.list({ limit: 1, offset: 0 })).data;
+    /** The batches, the newest first, while no process works on the folder. */
+    batches: () => look((engine) => newestOf(engine)),
+    /** The newest batch and its items, while no process works on the folder. */
+    look: () =>
+      look(async (engine) => {
+        const [batch] = await newestOf(engine);
         if (batch === undefined) throw new Error('There is no batch.');
         const { data: items } = await engine.items({ batch_id: batch.id, after: 0, limit: 1_000 });
         return { batch, items };
-      } finally {
-        await engine.close();
-      }
-    },
+      }),
     /** Makes a batch while no process works on the folder. */
     async make(batch: CreateBatch): Promise<void> {
       const maker = this.start({ engine: { work: false }, make: batch });
@@ -82,9 +93,18 @@ export function openHostedFolder({ parent = tmpdir() }: { parent?: string } = {}
   };
 }
 
+async function newestOf(engine: Engine): Promise<Batch[]> {
+  return (await engine.list({ limit: 100, offset: 0 })).data;
+}
+
 function startHost(options: HostOptions, [program, ...before]: string[]): Host {
   const file = fileURLToPath(new URL('./host.ts', import.meta.url));
-  const args = [...before, ...(program === undefined ? [] : [process.execPath]), file, JSON.stringify(options)];
+  const args = [
+    ...before,
+    ...(program === undefined ? [] : [process.execPath]),
+    file,
+    JSON.stringify(options),
+  ];
   const child = spawn(program ?? process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   const lines: Line[] = [];
   let stderr = '';
@@ -99,7 +119,9 @@ function startHost(options: HostOptions, [program, ...before]: string[]): Host {
     stderr: () => stderr,
     async said(what, limitMs = 60_000) {
       const found = () => lines.find((line) => line.say === what);
-      await until(`the host says ${what}`, () => found() !== undefined || end.value !== null, { limit_ms: limitMs });
+      await until(`the host says ${what}`, () => found() !== undefined || end.value !== null, {
+        limit_ms: limitMs,
+      });
       const line = found();
       if (line === undefined) throw new Error(`The host ended (${end.value}) without "${what}": ${stderr}`);
       return line;

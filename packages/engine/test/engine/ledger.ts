@@ -61,7 +61,12 @@ export function createLedger({ name = 'ledger', run, ...rest }: LedgerOptions = 
       name,
       ...rest,
       async run(item, context) {
-        const start = { batch_id: item.batch_id, seq: item.seq, attempt: item.attempt, at: performance.now() };
+        const start = {
+          batch_id: item.batch_id,
+          seq: item.seq,
+          attempt: item.attempt,
+          at: performance.now(),
+        };
         starts.push(start);
         counts.set(item.seq, (counts.get(item.seq) ?? 0) + 1);
         atWork += 1;
@@ -82,7 +87,11 @@ export function createLedger({ name = 'ledger', run, ...rest }: LedgerOptions = 
 }
 
 /** For a processor whose items wait at the gate. */
-export async function waits(_: unknown, __: unknown, { pass }: { pass(): Promise<void> }): Promise<{ ok: true }> {
+export async function waits(
+  _: unknown,
+  __: unknown,
+  { pass }: { pass(): Promise<void> },
+): Promise<{ ok: true }> {
   await pass();
   return { ok: true };
 }

@@ -36,7 +36,13 @@ export function startChild(
 ): Child {
   const file = import.meta.url.endsWith('.ts') ? './child.ts' : './child.js';
   const child = fork(fileURLToPath(new URL(file, import.meta.url)), [String(process.pid)], {
-    execArgv: ['--disable-proto=delete', ...conditions(), ...options.exec_argv],
+    // The budget keeps V8 from crashing where threads share WebAssembly wrappers (the watchdog is one).
+    execArgv: [
+      '--disable-proto=delete',
+      '--wasm-wrapper-tiering-budget=1000000000',
+      ...conditions(),
+      ...options.exec_argv,
+    ],
     env: childEnvironment(options.env),
     // Its own group, so that what it started can be killed with it.
     detached: HAS_GROUPS,

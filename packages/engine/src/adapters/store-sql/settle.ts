@@ -26,7 +26,7 @@ export async function settle(
         when failed_items > 0 then 'failed'
         else 'cancelled' end,
       pause_reason = null, paused_by = null, paused_at = null, completed_at = ${now}, updated_at = ${now},
-      ran_ms = ran_ms + case when running_since is null then 0 else ${now} - running_since end,
+      ran_ms = ran_ms + case when running_since is null or running_since > ${now} then 0 else ${now} - running_since end,
       running_since = null, canary_to = null, canary_left = 0
     where no = ${batchNo} and status in ('queued', 'running', 'paused') and open = 0
       and completed_items + failed_items + skipped_items + cancelled_items = total_items

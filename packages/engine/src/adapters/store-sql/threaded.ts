@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import { SheafError } from '@sheaf/protocol';
 import type { Store } from '../../ports/store.ts';
@@ -93,7 +94,15 @@ type Waiting = {
 
 type Thread = { call(method: Call['method'], args: unknown[]): Promise<unknown>; close(): Promise<void> };
 
+/**
+ * V8 may crash the process when a thread optimises a WebAssembly wrapper that another one is done
+ * with (seen as a SIGSEGV and as `Check failed: jit_page.has_value()`, Node 24.21). Node strips types
+ * by WebAssembly in each thread; with a budget that is never used up, no wrapper is optimised.
+ */
+const NO_WRAPPER_TIER_UP = '--wasm-wrapper-tiering-budget=1000000000';
+
 async function startThread(options: SqliteOptions, publish: EventListener): Promise<Thread> {
+  setFlagsFromString(NO_WRAPPER_TIER_UP);
   const worker = new Worker(new URL('./store-thread.ts', import.meta.url), { workerData: options });
   const waiting = new Map<number, Waiting>();
   const opened = Promise.withResolvers<void>();
