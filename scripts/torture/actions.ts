@@ -90,7 +90,8 @@ export function makeBatch(
     ...(inLedger ? {} : { config: probe }),
     items: makeItems(chance, { tag, count, processor, ledgerFile }),
     concurrency: 1 + chance.below(inLedger ? 3 : 8),
-    priority: chance.below(10),
+    // A process takes long to start after a kill: meanwhile the probes shall have room.
+    priority: chance.below(inLedger ? 5 : 10),
     max_attempts: 1 + chance.below(4),
     backoff: { base_ms: 40, max_ms: 400 },
     ...(chance.often(0.12) ? { recovery: 'review' as const } : {}),

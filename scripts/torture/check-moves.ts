@@ -104,8 +104,9 @@ function causeOf(event: EventImage, state: State, causes: Causes): Call | 'syste
     return spend(causes, event, (call) => call.action === 'append' && call.count === count);
   if (type === 'items_retried') return spend(causes, event, (call) => call.action.startsWith('retry'));
   if (type === 'batch_changed') {
-    if (by === 'system') return policies.canary === null ? null : 'system';
     const field = event.fields?.join();
+    // The canary ends with the record, or with the move, that finds its items done.
+    if (field === 'canary') return policies.canary === null ? null : 'system';
     return spend(causes, event, (call) => call.action === field);
   }
   if (type !== 'batch_status' || status === undefined) return null;

@@ -2,7 +2,7 @@ import type { Batch } from '@sheaf/protocol';
 import { describe, expect, it } from 'vitest';
 import { until } from '../src/testing/until.ts';
 import { createLedger, takes, waits } from './engine/ledger.ts';
-import { countsOf, numbered, shareWorld } from './engine/world.ts';
+import { countsOf, numbered, openWorld, shareWorld } from './engine/world.ts';
 
 const drained = createLedger({ name: 'drained', run: waits });
 const busy = createLedger({ name: 'busy', run: takes(3) });
@@ -137,6 +137,27 @@ describe('a pause that takes effect now', () => {
     }
     halfway.open();
     await world.end(batch, 30_000);
+  });
+
+  it('keeps the results of items that ended in the same moment, however many', async () => {
+    const busy = createLedger({
+      name: 'crowd',
+      async run({ seq, batch_id }, _, gate) {
+        if (seq < 1_000) return;
+        // The last one to begin: all others end in this moment, and none of them can be recorded yet.
+        pausing.resolve(crowded.engine.pause({ batch_id, mode: 'now' }));
+        await gate.pass();
+      },
+    });
+    const pausing = Promise.withResolvers<Batch>();
+    const crowded = await openWorld({ concurrency: 1_000, processors: [busy.processor] });
+    await crowded.make({ processor: 'crowd', items: numbered(1_000), concurrency: 1_000 });
+    expect(countsOf(await pausing.promise)).toEqual({
+      status: 'paused',
+      completed_items: 999,
+      pending_items: 1,
+    });
+    expect(busy.starts).toHaveLength(1_000);
   });
 
   it('is refused for a processor that must not run twice, unless it is forced', async () => {

@@ -8,7 +8,7 @@
  * with the number that the code stands for.
  */
 import { randomUUID } from 'node:crypto';
-import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
+import { fsyncSync, openSync, writeSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
 import { type CreateBatch, ERRORS, errorCode } from '@sheaf/protocol';
 import { z } from 'zod';
