@@ -106,7 +106,7 @@ export interface Store {
   /**
    * Adds items behind the last one. A final batch (not a cancelled one) goes back to `queued`.
    *
-   * @throws too_many_items past 10,000,000; not_found when a file is not of this space.
+   * @throws too_many_items past 10,000,000; invalid, naming the item, when a file is not of this space.
    */
   append(act: Act, items: readonly NewItemRow[]): Promise<{ batch: Batch; first_seq: number }>;
   /** Removes an item that waits. @throws wrong_status when it runs or has an outcome. */
