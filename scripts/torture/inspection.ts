@@ -16,6 +16,7 @@ export type Totals = {
   batches: number;
   items: number;
   recorded: number;
+  cancelled: number;
   poisoned: number;
   starts: number;
   /** From the start of a server until it listened, for each that got so far. */
@@ -40,6 +41,7 @@ export function createInspection(place: Place, crowd: Crowd) {
     batches: 0,
     items: 0,
     recorded: 0,
+    cancelled: 0,
     poisoned: 0,
     starts: 0,
     listening_ms: [],
@@ -77,12 +79,14 @@ export function createInspection(place: Place, crowd: Crowd) {
   }
 }
 
-function countItems(image: Image): Pick<Totals, 'batches' | 'items' | 'recorded' | 'poisoned'> {
-  const items = [...image.batches.values()].flatMap((batch) => batch.items);
+function countItems(image: Image): Pick<Totals, 'batches' | 'items' | 'recorded' | 'cancelled' | 'poisoned'> {
+  const batches = [...image.batches.values()];
+  const items = batches.flatMap((batch) => batch.items);
   return {
-    batches: image.batches.size,
+    batches: batches.length,
     items: items.length,
     recorded: items.filter(({ status }) => status !== null).length,
+    cancelled: batches.reduce((sum, { cancelled_items }) => sum + cancelled_items, 0),
     poisoned: items.filter(({ error_code }) => error_code === 'poison').length,
   };
 }

@@ -21,6 +21,7 @@ export function tableOf(
     ['batches', totals.batches],
     ['items', totals.items],
     ['recorded', totals.recorded],
+    ['cancelled', totals.cancelled],
     ['starts in the ledger', totals.starts],
     ['parked as poison at the end', totals.poisoned],
     ...Object.entries(PROBLEM_KINDS).map(([kind, label]): [string, number] => [
