@@ -120,7 +120,13 @@ async function openEngine(
       onError,
     });
     opened.defer(() => sweep.close());
-    disk = await startDiskGuard({ store, clock, data_dir: folder, onResumed: () => sweep.now(), onError });
+    disk = await startDiskGuard({
+      store,
+      clock,
+      data_dir: folder,
+      onResumed: () => sweep.now(),
+      onError: onDiskError,
+    });
     opened.defer(() => disk?.close());
     const recorder = createRecorder({ store, clock, onStorageFull: async () => disk?.onFull() });
     worker = startWorker({
@@ -153,7 +159,13 @@ async function openEngine(
   }
 
   function onError(error: unknown): void {
-    // Both are answered by the watch; a problem that stops everything is told once.
+    const code = errorCode(error);
+    // Told once, by the watch and by the disk guard, not by everybody who meets them.
+    if (code === 'storage_failed' || (code === 'storage_full' && disk !== null)) return;
+    options.onError(error);
+  }
+
+  function onDiskError(error: unknown): void {
     if (errorCode(error) !== 'storage_failed') options.onError(error);
   }
 

@@ -9,6 +9,7 @@ const instant = createLedger({ name: 'instant' });
 const other = createLedger({ name: 'other' });
 const low = createLedger({ name: 'low', run: takes(20) });
 const high = createLedger({ name: 'high', run: takes(20) });
+const crowd = createLedger({ name: 'crowd', run: takes(4) });
 const endless = createLedger({ name: 'endless', run: takes(20) });
 const small = createLedger({ name: 'small', run: takes(20) });
 const growing = createLedger({ name: 'growing', run: waits });
@@ -18,7 +19,7 @@ const mixed = createLedger({
   run: (item, context, gate) => (item.seq === 1 ? gate.pass() : takes(5)(item, context)),
 });
 
-const all = [steady, gated, instant, other, low, high, endless, small, growing, shrinking, mixed];
+const all = [crowd, steady, gated, instant, other, low, high, endless, small, growing, shrinking, mixed];
 const world = shareWorld({ concurrency: 6, processors: all.map((ledger) => ledger.processor) });
 
 const countOf = (ledger: Ledger, batch: { id: string }) =>
@@ -112,6 +113,17 @@ describe('batches side by side', () => {
     const meanwhile = endless.starts.filter((start) => start.at > begun).length;
     expect(meanwhile).toBeLessThan(400);
     await world.engine.cancel({ batch_id: first.id });
+  });
+
+  it('all come to an end when there are many more of them than slots', async () => {
+    const batches = await Promise.all(
+      Array.from({ length: 60 }, () =>
+        world.make({ processor: 'crowd', items: numbered(20), concurrency: 4 }),
+      ),
+    );
+    for (const batch of batches) expect((await world.end(batch, 20_000)).completed_items).toBe(20);
+    expect(crowd.starts).toHaveLength(60 * 20);
+    expect(crowd.mostAtWork).toBeLessThanOrEqual(6);
   });
 
   it('run in the order of their priority: a higher one overtakes', async () => {

@@ -190,13 +190,20 @@ describe('a pause that takes effect now', () => {
 
 describe('pressing a button many times', () => {
   it('is the same as pressing it once', async () => {
-    const batch = await world.make({ processor: 'pressed', items: numbered(600), concurrency: 4 });
+    // Open, so that it does not come to its end between two presses.
+    const batch = await world.make({
+      processor: 'pressed',
+      items: numbered(600),
+      concurrency: 4,
+      open: true,
+    });
     const target = { batch_id: batch.id };
     await until('some have begun', () => pressed.starts.length > 20);
     await press(() => world.engine.pause(target));
     await press(() => world.engine.resume(target));
     await press(() => world.engine.pause({ ...target, mode: 'now' }));
     await press(() => world.engine.resume(target));
+    await press(() => world.engine.seal(target));
     expect(countsOf(await world.end(batch))).toEqual({ status: 'completed', completed_items: 600 });
     const events = await world.engine.events({ batch_id: batch.id, since: 0 });
     const moves = events.flatMap((event) => (event.type === 'batch_status' ? [event.status] : []));
@@ -204,7 +211,12 @@ describe('pressing a button many times', () => {
   });
 
   it('of all kinds at once leaves a batch that adds up and can be ended', async () => {
-    const batch = await world.make({ processor: 'pressed', items: numbered(3_000), concurrency: 4 });
+    const batch = await world.make({
+      processor: 'pressed',
+      items: numbered(3_000),
+      concurrency: 4,
+      open: true,
+    });
     const target = { batch_id: batch.id };
     const { engine } = world;
     const actions: (() => Promise<unknown>)[] = [

@@ -1,4 +1,6 @@
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { until } from '../src/testing/until.ts';
 import { createLedger, waits } from './engine/ledger.ts';
 import { countsOf, numbered, shareWorld } from './engine/world.ts';
@@ -14,7 +16,8 @@ const blocking = createLedger({
     for (const end = performance.now() + 6_500; performance.now() < end; );
   },
 });
-const world = shareWorld({ processors: [forward, back, blocking].map((ledger) => ledger.processor) });
+const unsafe = createLedger({ name: 'unsafe', idempotent: false, run: waits });
+const world = shareWorld({ processors: [forward, back, blocking, unsafe].map((ledger) => ledger.processor) });
 
 afterEach(() => {
   vi.restoreAllMocks();
@@ -52,6 +55,21 @@ describe('a clock that jumps', () => {
     expect(ledger.starts).toHaveLength(6);
     expect(ended.ran_ms).toBeGreaterThanOrEqual(0);
   });
+});
+
+it('results wait for a database that somebody else has locked, and no item runs twice', async () => {
+  const batch = await world.make({ processor: 'unsafe', items: numbered(6), concurrency: 3 });
+  await until('three run', () => unsafe.atWork === 3);
+  const other = new DatabaseSync(join(world.folder, 'sheaf.db'));
+  onTestFinished(() => other.close());
+  other.exec('begin immediate');
+  unsafe.release(3);
+  await until('their results are refused', () => world.errors.length > 0);
+  other.exec('commit');
+  unsafe.open();
+  expect(countsOf(await world.end(batch))).toEqual({ status: 'completed', completed_items: 6 });
+  expect(unsafe.starts).toHaveLength(6);
+  for (const error of world.errors.splice(0)) expect(error).toMatchObject({ code: 'store_unavailable' });
 });
 
 it('an item that blocks its thread for longer than a lease lives is done once', async () => {

@@ -45,6 +45,7 @@ export async function startDiskGuard(options: {
   await checks.nudge();
 
   async function free(): Promise<void> {
+    if (!isFull) options.onError(fullDisk());
     isFull = true;
     mustPause = true;
     mustResume = true;
@@ -86,12 +87,15 @@ export async function startDiskGuard(options: {
       return true;
     },
     refuseWhenFull() {
-      if (!isFull) return;
-      throw new SheafError('storage_full', 'The disk is full; make room and work goes on by itself.');
+      if (isFull) throw fullDisk();
     },
     close: () => checks.stop(),
   };
   return guard;
+}
+
+function fullDisk(): SheafError {
+  return new SheafError('storage_full', 'The disk is full; make room and work goes on by itself.');
 }
 
 async function freeBytes(folder: string): Promise<number> {

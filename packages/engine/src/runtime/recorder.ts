@@ -1,4 +1,4 @@
-import { errorCode, fingerprint } from '@sheaf/protocol';
+import { ERRORS, errorCode, fingerprint } from '@sheaf/protocol';
 import type { Clock } from '../ports/clock.ts';
 import type { Outcome, RecordAnswer, RecordRequest } from '../ports/leasing.ts';
 import type { Store } from '../ports/store.ts';
@@ -6,14 +6,24 @@ import type { Store } from '../ports/store.ts';
 /** The most outcomes one commit holds: past that a transaction only makes others wait. */
 export const MAX_OUTCOMES = 500;
 
+/** Between two tries to record what the Store cannot take just now. */
+const FIRST_WAIT_MS = 100;
+const LONGEST_WAIT_MS = 2_000;
+
 /**
  * Group commit: while one transaction is on its way to the disk, the outcomes of all turns gather
  * for the next. A slow disk makes groups larger, never the queue longer: each turn has one request
  * under way at most, and stops starting items when it has too much to say.
  */
 export type Recorder = {
-  /** Answers after the commit. Rejects only with a storage problem; nothing was recorded then. */
+  /**
+   * Answers after the commit. While the disk is full or the database is locked the outcomes are kept
+   * and tried again: what has run once need not run twice. Rejects only with a storage problem that
+   * does not pass, or after `giveUp`; nothing was recorded then.
+   */
   record(request: RecordRequest): Promise<RecordAnswer>;
+  /** Waits no more for a Store that cannot take outcomes. */
+  giveUp(): void;
 };
 
 type Waiting = { request: RecordRequest; resolve(answer: RecordAnswer): void; reject(error: unknown): void };
@@ -27,6 +37,8 @@ export function createRecorder(options: {
   const { store, clock } = options;
   let waiting: Waiting[] = [];
   let isCommitting = false;
+  let hasGivenUp = false;
+  let wake: (() => void) | null = null;
 
   async function commitAll(): Promise<void> {
     isCommitting = true;
@@ -58,16 +70,26 @@ export function createRecorder(options: {
   }
 
   async function commit(requests: RecordRequest[]): Promise<RecordAnswer[]> {
-    try {
-      return await store.record(requests, clock.now());
-    } catch (error) {
-      if (errorCode(error) === 'storage_full') {
-        await options.onStorageFull();
-        return store.record(requests, clock.now());
+    for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(2 * waitMs, LONGEST_WAIT_MS)) {
+      try {
+        return await store.record(requests, clock.now());
+      } catch (error) {
+        const code = errorCode(error);
+        if (code === undefined) return commitApart(requests, error);
+        if (!ERRORS[code].retryable || hasGivenUp) throw error;
+        if (code === 'storage_full') await options.onStorageFull();
+        await patience(waitMs);
       }
-      if (errorCode(error) !== undefined) throw error;
-      return commitApart(requests, error);
     }
+  }
+
+  async function patience(ms: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, ms);
+    wake = resolve;
+    if (hasGivenUp) resolve();
+    await promise;
+    clearTimeout(timer);
   }
 
   /** Something in the group cannot be written: one by one it is found, and becomes a failure of its own item. */
@@ -104,6 +126,10 @@ export function createRecorder(options: {
       waiting.push({ request, resolve, reject });
       if (!isCommitting) void commitAll();
       return promise;
+    },
+    giveUp() {
+      hasGivenUp = true;
+      wake?.();
     },
   };
 }

@@ -11,6 +11,9 @@ import { type RunningItem, type RunningTurn, startTurn, type TurnTools } from '.
 /** Renewals come twice as often as the right to start items lasts. */
 const RENEW_MS = 400;
 
+/** Longest wait for outcomes to be recorded: the disk may be full. */
+const HOLD_MS = 5_000;
+
 /** How long broken-off items may take to end by themselves. */
 const FORCE_MS = 2_500;
 
@@ -18,7 +21,10 @@ const FORCE_MS = 2_500;
 export type Worker = {
   /** Items of a batch at work in this process. */
   running(batchId: string): RunningItem[];
-  /** Starts no more items of a batch here; resolves when its outcomes up to now are recorded. */
+  /**
+   * Starts no more items of a batch here; resolves when its outcomes up to now are recorded, or when
+   * that takes longer than anybody should wait.
+   */
   hold(batchId: string): Promise<void>;
   /** Breaks off what runs of a batch here. */
   abort(batchId: string): void;
@@ -44,7 +50,7 @@ export function startWorker(options: {
   onError: (error: unknown) => void;
 }): Worker {
   const { store, dispatch, clock, boot } = options;
-  const { slots, runner } = options.tools;
+  const { slots, runner, recorder } = options.tools;
   const turns = new Set<RunningTurn>();
   const closing = new AbortController();
   const isClosing = new Promise<void>((resolve) => {
@@ -197,7 +203,11 @@ export function startWorker(options: {
         .flatMap((turn) => turn.running)
         .sort((a, b) => a.started_at - b.started_at || a.item.seq - b.item.seq),
     async hold(batchId) {
-      await Promise.all(of(batchId).map((turn) => turn.hold()));
+      const held = Promise.all(of(batchId).map((turn) => turn.hold()));
+      const timer = Promise.withResolvers<void>();
+      const limit = setTimeout(timer.resolve, HOLD_MS);
+      await Promise.race([held, timer.promise]);
+      clearTimeout(limit);
     },
     abort(batchId) {
       for (const turn of of(batchId)) turn.abort();
@@ -223,6 +233,7 @@ export function startWorker(options: {
 
   function cutOff(): void {
     for (const turn of turns) turn.abort();
+    recorder.giveUp();
     // Who does not listen is not waited for: the runner says that it is over, whatever it still does.
     force ??= setTimeout(() => void runner.close().catch(options.onError), FORCE_MS);
   }

@@ -108,7 +108,8 @@ async function startThread(options: SqliteOptions, publish: EventListener): Prom
   const opened = Promise.withResolvers<void>();
   const ended = Promise.withResolvers<void>();
   let last = 0;
-  let isOver = false;
+  let isClosing = false;
+  let end: SheafError | null = null;
 
   worker.on('message', (reply: Reply) => {
     if (reply.kind === 'events') return publish(reply.space, reply.events);
@@ -123,22 +124,19 @@ async function startThread(options: SqliteOptions, publish: EventListener): Prom
   worker.on('exit', () => fail(null));
 
   function fail(cause: unknown): void {
-    isOver = true;
-    const error = new SheafError(
-      'store_unavailable',
-      'The database thread has ended.',
-      {},
-      cause ?? undefined,
-    );
-    opened.reject(error);
-    for (const { reject } of waiting.values()) reject(error);
+    // One that ends by itself takes the truth with it: nothing can be kept any more.
+    end ??= isClosing
+      ? new SheafError('store_unavailable', 'The database is closed.')
+      : new SheafError('storage_failed', 'The database thread has ended.', {}, cause ?? undefined);
+    opened.reject(end);
+    for (const { reject } of waiting.values()) reject(end);
     waiting.clear();
     ended.resolve();
   }
 
   const thread: Thread = {
     call(method, args) {
-      if (isOver) return Promise.reject(new SheafError('store_unavailable', 'The database is closed.'));
+      if (end !== null) return Promise.reject(end);
       last += 1;
       const { promise, resolve, reject } = Promise.withResolvers<unknown>();
       waiting.set(last, { method, resolve, reject });
@@ -146,7 +144,8 @@ async function startThread(options: SqliteOptions, publish: EventListener): Prom
       return promise;
     },
     async close() {
-      if (!isOver) await thread.call('close', []).catch(() => undefined);
+      isClosing = true;
+      if (end === null) await thread.call('close', []).catch(() => undefined);
       await ended.promise;
     },
   };
