@@ -18,9 +18,9 @@ describePostgres(
 
     test('ends the sessions that are named, no others', async () => {
       const lost = new Set<string>();
-      const clients = ['first', 'second'].map((applicationName) => {
-        const client = new pg.Client({ connectionString: postgres.url, application_name: applicationName });
-        client.on('error', () => lost.push(applicationName));
+      const clients = ['first', 'second'].map((name) => {
+        const client = new pg.Client({ connectionString: postgres.url, application_name: name });
+        client.on('error', () => lost.add(name));
         return client;
       });
       for (const client of clients) await client.connect();
