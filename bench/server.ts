@@ -21,9 +21,8 @@ export async function startServer(options: {
 }): Promise<Server> {
   const { folder, processors, concurrency } = options;
   const child = spawn(
-    process.execPath,
+    join(ROOT, 'node_modules', '.bin', 'sheaf'),
     [
-      join(ROOT, 'packages', 'server', 'bin', 'sheaf.js'),
       'up',
       '--json',
       '--data',

@@ -11,8 +11,14 @@ const FIRST_WAIT_MS = 100;
 const LONGEST_WAIT_MS = 2_000;
 
 /**
- * Group commit: while one transaction is on its way to the disk, the outcomes of all turns gather
- * for the next. A slow disk makes groups larger, never the queue longer: each turn has one request
+ * Commits under way at the same time: while one is written, the next is already on its way to the
+ * Store, so that neither it nor the handlers ever wait for the other.
+ */
+const MAX_COMMITS = 2;
+
+/**
+ * Group commit: while transactions are on their way to the disk, the outcomes of all turns gather
+ * for the next. A slow disk makes groups larger, never the queue longer: each turn has two requests
  * under way at most, and stops starting items when it has too much to say.
  */
 export type Recorder = {
@@ -36,26 +42,31 @@ export function createRecorder(options: {
 }): Recorder {
   const { store, clock } = options;
   let waiting: Waiting[] = [];
-  let isCommitting = false;
+  let commits = 0;
   let hasGivenUp = false;
   let wake: (() => void) | null = null;
 
-  async function commitAll(): Promise<void> {
-    isCommitting = true;
-    while (waiting.length > 0) {
-      const group = takeGroup();
-      try {
-        const answers = await commit(group.map(({ request }) => request));
-        for (const [index, { resolve, reject }] of group.entries()) {
-          const answer = answers[index];
-          if (answer === undefined) reject(new Error('The Store answered too few requests.'));
-          else resolve(answer);
-        }
-      } catch (error) {
-        for (const { reject } of group) reject(error);
-      }
+  function commitNext(): void {
+    while (waiting.length > 0 && commits < MAX_COMMITS) {
+      commits += 1;
+      void commitGroup(takeGroup()).finally(() => {
+        commits -= 1;
+        commitNext();
+      });
     }
-    isCommitting = false;
+  }
+
+  async function commitGroup(group: readonly Waiting[]): Promise<void> {
+    try {
+      const answers = await commit(group.map(({ request }) => request));
+      for (const [index, { resolve, reject }] of group.entries()) {
+        const answer = answers[index];
+        if (answer === undefined) reject(new Error('The Store answered too few requests.'));
+        else resolve(answer);
+      }
+    } catch (error) {
+      for (const { reject } of group) reject(error);
+    }
   }
 
   function takeGroup(): Waiting[] {
@@ -124,7 +135,7 @@ export function createRecorder(options: {
     record(request) {
       const { promise, resolve, reject } = Promise.withResolvers<RecordAnswer>();
       waiting.push({ request, resolve, reject });
-      if (!isCommitting) void commitAll();
+      commitNext();
       return promise;
     },
     giveUp() {

@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isActive } from '@sheaf/protocol';
+import { itemsToLease } from '../domain/lease-ahead.ts';
 import { enter, leave, type Placed } from '../domain/place.ts';
 import type { Chance, Clock } from '../ports/clock.ts';
 import type { Files } from '../ports/files.ts';
@@ -20,17 +21,14 @@ import { toOutcomes } from './outcome.ts';
 import { MAX_OUTCOMES, type Recorder } from './recorder.ts';
 import type { Slots } from './slots.ts';
 
-/** Fast work is leased in lots of this size at most; slow work one item a slot. */
-const MAX_CHUNK = 1_000;
+/** Records of a turn under way at the same time: one is being written, the other waits beside it. */
+const MAX_RECORDS = 2;
 
 /** How long a lease, a renewal or a record permits starting items. Pause means: none starts after this. */
 const START_RIGHT_MS = 1_000;
 
 /** A turn hands its batch back after this long, so that a million items cannot starve ten. */
 const TURN_MS = 1_000;
-
-/** Fast items are leased this far ahead, so that a slot never waits for a commit. */
-const PREFETCH_SECONDS = 0.1;
 
 /** How long fast items gather for one commit. */
 const GATHER_MS = 5;
@@ -129,7 +127,9 @@ export function startTurn(
   let confirmedAt = options.asked;
   let phase: 'working' | 'stopping' | 'lost' | 'over' = 'working';
   let isBatchActive = true;
-  let recording: Promise<void> | null = null;
+  const records = new Set<Promise<void>>();
+  /** Items that the records under way have asked for. */
+  let asked = 0;
   let isPlanned = false;
   let gathering: NodeJS.Timeout | null = null;
   // The last record asked for more and got nothing: all that is ready is in somebody's hands.
@@ -198,7 +198,12 @@ export function startTurn(
    * there are others to run, because a commit costs the same for one item and for a hundred.
    */
   function planFlush(): void {
-    if (recording !== null || isPlanned) return;
+    if (ended.length >= MAX_OUTCOMES && records.size < MAX_RECORDS) {
+      // A full commit goes at once: the Store writes it while the rest of this tick's items run.
+      flush();
+      return;
+    }
+    if (records.size > 0 || isPlanned) return;
     if (isWorking() && unstarted() > 0 && ended.length < MAX_OUTCOMES / 2) {
       gathering ??= setTimeout(flush, GATHER_MS);
       return;
@@ -210,49 +215,51 @@ export function startTurn(
     });
   }
 
-  /** Records what has ended, and asks for more; one request at a time. */
+  /** Records what has ended, and asks for more. A second record goes beside the first only when it is full. */
   function flush(): void {
     if (gathering !== null) clearTimeout(gathering);
     gathering = null;
-    if (recording !== null || phase === 'over') return;
+    if (phase === 'over' || records.size >= MAX_RECORDS) return;
+    if (records.size > 0 && ended.length < MAX_OUTCOMES) return;
     const more = wanted();
     if (ended.length === 0 && more === 0 && !wantsWidth()) {
       finishIfIdle();
       return;
     }
-    recording = record(more).finally(() => {
-      recording = null;
+    const written = record(more).finally(() => {
+      records.delete(written);
       pump();
       finishIfIdle();
     });
+    records.add(written);
   }
 
   async function record(more: number): Promise<void> {
     const list = ended.slice(0, MAX_OUTCOMES);
     ended = ended.slice(MAX_OUTCOMES);
-    const asked = performance.now();
+    const askedAt = performance.now();
     const { backoff } = batch.policies;
     const outcomes = toOutcomes(list, { backoff, jitter: tools.chance.random(), now: tools.clock.now() });
     updateShare();
     const wide = takeSlots();
+    asked += more;
     try {
       const answer = await tools.recorder.record({ token, outcomes, more, width: wide });
+      asked -= more;
       isNarrow = answer.width < Math.min(wide, running.length + unstarted());
-      recorded(answer, outcomes, { more, asked });
+      recorded(answer, outcomes, { more, askedAt });
     } catch (error) {
+      asked -= more;
       // The disk is full or gone: nothing of this was kept, the items will run again.
       lose();
       tools.onError(error);
     }
   }
 
-  /** Items to lease now: enough for the slots, and for fast work a tenth of a second beside them. */
   function wanted(): number {
     if (!isWorking() || isDry || lease.alone || mustEnd()) return 0;
-    const spare = Math.min(MAX_CHUNK, Math.floor(pace() * PREFETCH_SECONDS));
     const idle = Math.max(0, aim() - running.length);
-    const lacking = spare + idle - unstarted();
-    return unstarted() < idle || lacking > spare / 2 ? Math.max(0, lacking) : 0;
+    return itemsToLease({ pace: pace(), idle, coming: unstarted() + asked });
   }
 
   /** Whether items that are leased already could start, if the lease were wider. */
@@ -286,13 +293,13 @@ export function startTurn(
   function recorded(
     answer: RecordAnswer,
     outcomes: readonly Outcome[],
-    { more, asked }: { more: number; asked: number },
+    { more, askedAt }: { more: number; askedAt: number },
   ): void {
     if (answer.lost || answer.batch === null) {
       lose();
       return;
     }
-    confirmedAt = asked;
+    confirmedAt = Math.max(confirmedAt, askedAt);
     concurrency = answer.batch.concurrency;
     priority = answer.batch.priority;
     if (answer.items.length > 0) {
@@ -310,6 +317,8 @@ export function startTurn(
   /** Slots beyond the granted width go back at once, so that another turn can have them. */
   function setWidth(granted: number): void {
     width = granted;
+    // The width that another record under way has asked for rests on these slots.
+    if (records.size > 1) return;
     const surplus = heldSlots - Math.max(width, running.length);
     if (surplus <= 0) return;
     heldSlots -= surplus;
@@ -329,7 +338,7 @@ export function startTurn(
   }
 
   function finishIfIdle(): void {
-    if (phase === 'over' || running.length > 0 || recording !== null || ended.length > 0) return;
+    if (phase === 'over' || running.length > 0 || records.size > 0 || ended.length > 0) return;
     if (isWorking() && unstarted() > 0 && !mustEnd()) return;
     const isHeld = phase === 'lost' || unstarted() > 0 || hasVoid;
     // What is lost is not looked for at once: if it is still ours to do, the sweep finds it.
@@ -337,12 +346,9 @@ export function startTurn(
     phase = 'over';
     tools.slots.giveBack(heldSlots);
     heldSlots = 0;
-    void removeFolder().then(() => done.resolve({ goesOn, isHeld, pace: pace() }));
-  }
-
-  async function removeFolder(): Promise<void> {
+    const end = () => done.resolve({ goesOn, isHeld, pace: pace() });
     // Nobody knows whether it is there: a failed attempt may have made it, too.
-    await rm(workDir, { recursive: true, force: true }).catch(() => undefined);
+    void rm(workDir, { recursive: true, force: true }).then(end, end);
   }
 
   const turn: RunningTurn = {
@@ -377,9 +383,9 @@ export function startTurn(
     async hold() {
       isBatchActive = false;
       planFlush();
-      while (recording !== null || (ended.length > 0 && phase !== 'over')) {
+      while (records.size > 0 || (ended.length > 0 && phase !== 'over')) {
         flush();
-        await recording;
+        await Promise.race(records);
       }
     },
     stop,

@@ -1,0 +1,22 @@
+import { expect, it } from 'vitest';
+import { itemsToLease } from './lease-ahead.ts';
+
+it('leases one item for each idle slot while the work is slow', () => {
+  expect(itemsToLease({ pace: 0, idle: 4, coming: 0 })).toBe(4);
+  expect(itemsToLease({ pace: 2, idle: 4, coming: 1 })).toBe(3);
+  expect(itemsToLease({ pace: 2, idle: 0, coming: 0 })).toBe(0);
+});
+
+it('leases a tenth of a second ahead when the work is fast', () => {
+  expect(itemsToLease({ pace: 1_000, idle: 0, coming: 0 })).toBe(100);
+});
+
+it('fetches nothing while more than half of what it wants ahead is there or asked for', () => {
+  expect(itemsToLease({ pace: 1_000, idle: 0, coming: 50 })).toBe(0);
+  expect(itemsToLease({ pace: 1_000, idle: 0, coming: 49 })).toBe(51);
+});
+
+it('never asks for more than a thousand at once, nor holds more than two thousand ahead', () => {
+  expect(itemsToLease({ pace: 1_000_000, idle: 16, coming: 0 })).toBe(1_000);
+  expect(itemsToLease({ pace: 1_000_000, idle: 0, coming: 2_000 })).toBe(0);
+});

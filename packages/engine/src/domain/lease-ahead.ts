@@ -1,0 +1,23 @@
+/** Fast work is leased in lots of this size at most; slow work one item a slot. */
+const MAX_CHUNK = 1_000;
+
+/** Items leased ahead at most: enough for the handlers while two commits are under way. */
+const MAX_AHEAD = 2 * MAX_CHUNK;
+
+/** Fast items are leased this far ahead, so that a slot never waits for a commit. */
+const PREFETCH_SECONDS = 0.1;
+
+/**
+ * How many items a turn should lease now: enough for its slots, and for fast work a tenth of a second
+ * beside them. Asked for in lots, so that a record does not fetch a handful each time.
+ *
+ * @param options.pace Items a second.
+ * @param options.idle Slots with nothing to do.
+ * @param options.coming Items leased but not started, and those asked for already.
+ */
+export function itemsToLease(options: { pace: number; idle: number; coming: number }): number {
+  const { pace, idle, coming } = options;
+  const spare = Math.min(MAX_AHEAD, Math.floor(pace * PREFETCH_SECONDS));
+  const lacking = spare + idle - coming;
+  return coming < idle || lacking > spare / 2 ? Math.min(MAX_CHUNK, Math.max(0, lacking)) : 0;
+}
