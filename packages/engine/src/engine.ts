@@ -16,6 +16,7 @@ import { type EngineOptions, type ResolvedOptions, resolveOptions } from './opti
 import type { Chance, Clock } from './ports/clock.ts';
 import type { PackTemplate, Processor } from './ports/processor.ts';
 import type { Runner } from './ports/runner.ts';
+import type { Store } from './ports/store.ts';
 import { defineHttp } from './processors/http/http.ts';
 import { probe } from './processors/probe/probe.ts';
 import { createControl } from './runtime/control.ts';
@@ -78,7 +79,7 @@ async function openEngine(
   const failure = Promise.withResolvers<never>();
   failure.promise.catch(() => undefined);
   const watch = { onFailed, onFull: () => void disk?.onFull().catch(options.onError) };
-  const store = watchStore(await openThreadedSqliteStore({ file: join(folder, 'sheaf.db') }), watch);
+  const store = watchStore(await openStore(join(folder, 'sheaf.db'), options.work), watch);
   opened.defer(() => store.close());
   const files = watchFiles(createDiskFiles({ root: join(folder, 'files') }), watch);
   const events = createLocalEvents();
@@ -233,6 +234,17 @@ async function openEngine(
     if (batch.status !== 'queued' && batch.status !== 'running') return;
     await dispatch.offer([{ batch_id: batch.id, n: 1, priority: batch.priority }]);
   }
+}
+
+/**
+ * With threads of its own where items run: a slow disk must not hold up their heartbeats. Who only
+ * looks has none to hold up, and would wait for two threads to start.
+ */
+async function openStore(file: string, work: boolean): Promise<Store> {
+  if (work) return await openThreadedSqliteStore({ file });
+  // Imported here: else it would be loaded in vain beside the threads, which load their own.
+  const { openSqliteStore } = await import('./adapters/store-sql/sqlite.ts');
+  return await openSqliteStore({ file });
 }
 
 async function makeFolder(folder: string): Promise<void> {

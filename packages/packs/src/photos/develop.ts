@@ -1,7 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { inBands } from '../pictures/bands.ts';
-import { encode, type OutputFormat } from '../pictures/encode.ts';
+import { encode } from '../pictures/encode.ts';
 import { applyLook, type Look } from '../pictures/look.ts';
+import type { OutputFormat } from '../pictures/output-name.ts';
 import { decode, type Pixels } from '../pictures/pixels.ts';
 import { sharpened } from '../pictures/sharpen.ts';
 import { openPicture } from '../pictures/source.ts';

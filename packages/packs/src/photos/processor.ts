@@ -1,8 +1,7 @@
 import { defineProcessor } from '@sheaf/engine/processor';
 import { z } from 'zod';
-import { OUTPUT_FORMATS, outputName } from '../pictures/encode.ts';
+import { OUTPUT_FORMATS, outputName } from '../pictures/output-name.ts';
 import { PICTURE_MEMORY_BYTES, reportPicture, requireFile } from '../pictures/work.ts';
-import { develop } from './develop.ts';
 import { PRESET_NAMES } from './presets.ts';
 
 const configSchema = z.strictObject({
@@ -38,6 +37,8 @@ export const developProcessor = defineProcessor({
   async run(item, context) {
     const file = requireFile(item);
     const { config, signal } = context;
+    // Imported where items run: the codecs take longer to load than most commands take.
+    const { develop } = await import('./develop.ts');
     const output = outputName(file.name, config.format);
     const developed = await develop(file.path, context.output(output), {
       ...config,

@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib';
-import type { OutputFormat } from './encode.ts';
+import type { OutputFormat } from './output-name.ts';
 
 /** The pixels a finished file holds. */
 type Size = { width: number; height: number; channels: number };

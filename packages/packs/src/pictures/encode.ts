@@ -2,12 +2,8 @@ import type { Sharp } from 'sharp';
 import { carryExif } from './carry-exif.ts';
 import { exifFor } from './exif.ts';
 import { ImageError } from './image-error.ts';
+import type { OutputFormat } from './output-name.ts';
 import { asPicture, type Pixels } from './pixels.ts';
-
-/** The formats pictures are written in. */
-export const OUTPUT_FORMATS = ['jpeg', 'webp', 'png'] as const;
-
-export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
 
 /** The tags a picture carries along; EXIF without the name in front. */
 export type Tags = { exif: Buffer | null; xmp: string | null };
@@ -35,19 +31,6 @@ export async function encode(
   const file = await inFormat(picture, format, quality).toBuffer();
   return tags.exif === null ? file : carryExif(format, file, exifFor(tags.exif, pixels), pixels);
 }
-
-/** The name of an output: that of the input with the ending of the format. */
-export function outputName(name: string, format: OutputFormat): string {
-  const last = name.split(/[/\\]/).at(-1) ?? '';
-  let base = last.replace(/(?<=.)\.[^.]*$/, '');
-  while (Buffer.byteLength(base) > LONGEST_BASE_BYTES) base = base.slice(0, -1).toWellFormed();
-  return `${base === '' ? 'picture' : base}.${EXTENSIONS[format]}`;
-}
-
-/** File systems take 255 bytes for a name. */
-const LONGEST_BASE_BYTES = 200;
-
-const EXTENSIONS: Record<OutputFormat, string> = { jpeg: 'jpg', webp: 'webp', png: 'png' };
 
 const LONGEST_EDGE: Record<OutputFormat, number> = { jpeg: 65_500, webp: 16_383, png: 1_000_000 };
 

@@ -1,7 +1,8 @@
 import { writeFile } from 'node:fs/promises';
-import { encode, NO_TAGS, type OutputFormat } from '../pictures/encode.ts';
+import { encode, NO_TAGS } from '../pictures/encode.ts';
 import { ImageError, MAX_PIXELS } from '../pictures/image-error.ts';
 import { applyLook } from '../pictures/look.ts';
+import type { OutputFormat } from '../pictures/output-name.ts';
 import { change, decode, type Pixels, resized } from '../pictures/pixels.ts';
 import { sharpened } from '../pictures/sharpen.ts';
 import { openPicture, type Source } from '../pictures/source.ts';

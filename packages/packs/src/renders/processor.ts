@@ -1,8 +1,7 @@
 import { defineProcessor, permanent } from '@sheaf/engine/processor';
 import { z } from 'zod';
-import { outputName } from '../pictures/encode.ts';
+import { outputName } from '../pictures/output-name.ts';
 import { PICTURE_MEMORY_BYTES, reportPicture, requireFile } from '../pictures/work.ts';
-import { runPipeline } from './pipeline.ts';
 import { findPipeline, shippedPipelines } from './pipelines.ts';
 import { type Step, stepsSchema } from './steps.ts';
 
@@ -43,6 +42,8 @@ export const pipelineProcessor = defineProcessor({
     const { config, signal } = context;
     const steps = stepsOf(config);
     if (!steps) throw permanent(unknownPipeline(config), 'input_invalid');
+    // Imported where items run: the codecs take longer to load than most commands take.
+    const { runPipeline } = await import('./pipeline.ts');
     const rendered = await runPipeline(file.path, (format) => context.output(outputName(file.name, format)), {
       steps,
       repair: config.repair,

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { OUTPUT_FORMATS } from '../pictures/encode.ts';
 import { lookSchema } from '../pictures/look.ts';
+import { OUTPUT_FORMATS } from '../pictures/output-name.ts';
 
 const colour = z.string().regex(/^#[0-9a-f]{6}$/i, 'A colour is written like #1a2b3c.');
 const edge = z.int().min(1).max(16_000);

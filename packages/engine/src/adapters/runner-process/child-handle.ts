@@ -43,7 +43,7 @@ export function startChild(
       ...conditions(),
       ...options.exec_argv,
     ],
-    env: childEnvironment(options.env),
+    env: { ...compileCache(), ...childEnvironment(options.env) },
     // Its own group, so that what it started can be killed with it.
     detached: HAS_GROUPS,
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
@@ -94,6 +94,12 @@ export function startChild(
     from.on('close', die);
     return seen;
   }
+}
+
+/** Where Node keeps what it compiled, if it does: a child then starts in half the time. */
+function compileCache(): Record<string, string> {
+  const { NODE_COMPILE_CACHE: folder } = process.env;
+  return folder === undefined ? {} : { NODE_COMPILE_CACHE: folder };
 }
 
 /** `--conditions` of this process hold for the child too, else it would resolve other files. */
