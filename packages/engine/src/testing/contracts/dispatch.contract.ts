@@ -3,7 +3,8 @@ import type { Dispatch, Turn } from '../../ports/dispatch.ts';
 import { until } from '../until.ts';
 
 /**
- * Everything a Dispatch promises, for every adapter.
+ * Everything a Dispatch promises, for every adapter. What `hasWaiting` answers is a guess by its port,
+ * so it is waited for.
  *
  * @param open Opens an empty dispatch; the case closes it.
  */
@@ -43,6 +44,15 @@ export function dispatchContract(name: string, open: () => Promise<Dispatch> | D
       },
     );
 
+    dispatchTest(
+      'lets a batch that comes later go before the further turns of another one',
+      async (dispatch) => {
+        await dispatch.offer([turn('a', 1), turn('a', 2), turn('a', 3)]);
+        await dispatch.offer([turn('b', 1), turn('b', 2)]);
+        expect(await takeKeys(dispatch, 5)).toEqual(['a:1', 'b:1', 'a:2', 'b:2', 'a:3']);
+      },
+    );
+
     dispatchTest('puts a batch that is offered again behind the others that wait', async (dispatch) => {
       await dispatch.offer([turn('a', 1), turn('b', 1)]);
       const first = await take(dispatch);
@@ -55,7 +65,7 @@ export function dispatchContract(name: string, open: () => Promise<Dispatch> | D
       await dispatch.offer([turn('a', 1), turn('b', 1)]);
       await dispatch.offer([turn('a', 1)]);
       expect(await takeKeys(dispatch, 2)).toEqual(['a:1', 'b:1']);
-      expect(dispatch.hasWaiting()).toBe(false);
+      await until('nothing waits', () => !dispatch.hasWaiting());
     });
 
     dispatchTest('files a waiting turn anew when its priority is another one', async (dispatch) => {
@@ -63,14 +73,14 @@ export function dispatchContract(name: string, open: () => Promise<Dispatch> | D
       await dispatch.offer([turn('c', 1, 9)]);
       await dispatch.offer([turn('a', 1, 1)]);
       expect(await takeBatches(dispatch, 3)).toEqual(['c', 'b', 'a']);
-      expect(dispatch.hasWaiting()).toBe(false);
+      await until('nothing waits', () => !dispatch.hasWaiting());
     });
 
     dispatchTest('says at the hand-back that a turn was offered while in hand, once', async (dispatch) => {
       await dispatch.offer([turn('a', 1)]);
       const first = await take(dispatch);
       await dispatch.offer([turn('a', 1)]);
-      expect(dispatch.hasWaiting()).toBe(false);
+      await until('nothing waits', () => !dispatch.hasWaiting());
       expect(await dispatch.handBack(first)).toEqual({ again: true });
 
       await dispatch.offer([first]);
@@ -87,7 +97,7 @@ export function dispatchContract(name: string, open: () => Promise<Dispatch> | D
       await dispatch.offer([turn('low', 1, 1), turn('high', 1, 9), turn('last', 1, 0)]);
       await Promise.all(takers);
       expect(taken).toEqual(['high', 'low']);
-      expect(dispatch.hasWaiting()).toBe(true);
+      await until('the last one waits', () => dispatch.hasWaiting());
     });
 
     dispatchTest('ends an aborted take with null, and loses no turn to it', async (dispatch) => {
@@ -118,7 +128,7 @@ export function dispatchContract(name: string, open: () => Promise<Dispatch> | D
       await until('a turn waits', () => dispatch.hasWaiting());
       expect([5, 6].map((least) => dispatch.hasWaiting(least))).toEqual([true, false]);
       await take(dispatch);
-      expect(dispatch.hasWaiting()).toBe(false);
+      await until('nothing waits', () => !dispatch.hasWaiting());
     });
   });
 
