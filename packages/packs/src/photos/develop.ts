@@ -1,11 +1,11 @@
 import { writeFile } from 'node:fs/promises';
 import { inBands } from '../pictures/bands.ts';
-import { encode } from '../pictures/encode.ts';
+import { encode, encodeSteps, reencode } from '../pictures/encode.ts';
 import { applyLook, type Look } from '../pictures/look.ts';
 import type { OutputFormat } from '../pictures/output-name.ts';
-import { decode, type Pixels } from '../pictures/pixels.ts';
-import { sharpened } from '../pictures/sharpen.ts';
-import { openPicture } from '../pictures/source.ts';
+import { asPicture, decode, type Pixels, type Reading } from '../pictures/pixels.ts';
+import { sharpened, sharpening } from '../pictures/sharpen.ts';
+import { openPicture, type Source } from '../pictures/source.ts';
 import { type PresetName, presetNamed } from './presets.ts';
 
 export type DevelopOptions = {
@@ -48,40 +48,54 @@ export async function develop(
   outputPath: string,
   options: DevelopOptions,
 ): Promise<Developed> {
-  const { format, quality, width, repair, name, signal, progress } = options;
+  const { format, width, repair, name, signal, progress } = options;
   progress?.('read', 0);
   const source = await openPicture(inputPath, { repair, ...(name === undefined ? {} : { name }) });
-  const original = await decode(source, {
+  const reading: Reading = {
     opaque: format === 'jpeg',
     ...(width === undefined ? {} : { fit: { width, fit: 'inside', enlarge: false, background: '#fff' } }),
-  });
+  };
+  const written = await encoded(source, reading, options);
   signal?.throwIfAborted();
-  progress?.('develop', 30);
-  const developed = await blended(original, options);
-  signal?.throwIfAborted();
-  progress?.('write', 70);
-  const bytes = await encode(developed, { format, quality, tags: source });
-  await writeFile(outputPath, bytes);
+  await writeFile(outputPath, written.file);
   progress?.('write', 100);
   return {
-    width: developed.width,
-    height: developed.height,
+    width: written.width,
+    height: written.height,
     pixels: source.width * source.height,
     input_bytes: source.bytes,
-    output_bytes: bytes.length,
+    output_bytes: written.file.length,
     frames: source.frames,
   };
 }
 
-/** The developed picture mixed with the original. May use the original's memory for it. */
-async function blended(original: Pixels, { preset, blend, signal }: DevelopOptions): Promise<Pixels> {
-  if (blend === 0) return original;
+/** The finished file. Pixels come into our hands only where a look needs them. */
+async function encoded(
+  source: Source,
+  reading: Reading,
+  { preset, blend, format, quality, signal, progress }: DevelopOptions,
+): Promise<{ file: Buffer; width: number; height: number }> {
+  const writing = { format, quality, tags: source };
+  if (blend === 0) {
+    signal?.throwIfAborted();
+    progress?.('write', 30);
+    return await reencode(source, reading, writing);
+  }
+  const original = await decode(source, reading);
+  signal?.throwIfAborted();
+  progress?.('develop', 30);
   const look = typeof preset === 'string' ? presetNamed(preset) : preset;
   const developed = blend === 100 ? original : { ...original, data: Buffer.from(original.data) };
   await applyLook(developed, look, signal);
+  if (blend === 100) {
+    progress?.('write', 70);
+    return await encodeSteps(sharpening(asPicture(developed), look.sharpen), developed, writing);
+  }
   const finished = await sharpened(developed, look.sharpen);
-  if (blend < 100) await mix(finished, original, blend / 100, signal);
-  return finished;
+  await mix(finished, original, blend / 100, signal);
+  signal?.throwIfAborted();
+  progress?.('write', 70);
+  return { ...finished, file: await encode(finished, writing) };
 }
 
 /** Pulls the pixels towards those of another picture of the same size; a share of 1 leaves them as they are. */

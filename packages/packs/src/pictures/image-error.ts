@@ -33,6 +33,7 @@ export type DecodedSource = { label: string; is_cut: boolean; can_be_repaired: b
  * gone) come back as they are: they may pass, and another attempt is worth it.
  */
 export function explainDecoding(error: unknown, source: DecodedSource): Error {
+  if (error instanceof ImageError) return error;
   const said = error instanceof Error ? error.message : String(error);
   if (/out of memory|unable to (?:allocate|malloc)|file is missing/i.test(said)) {
     return error instanceof Error ? error : new Error(said);

@@ -17,28 +17,38 @@ export type Fit = {
   background: string;
 };
 
+/** How a picture is read. */
+export type Reading = {
+  /** Scales while decoding, which is much cheaper than scaling afterwards. */
+  fit?: Fit;
+  /** Puts what is transparent on white. @default false */
+  opaque?: boolean;
+};
+
 /**
  * Decodes a picture: upright, in sRGB (an embedded profile is applied), 8 bits.
  *
- * @param options.fit Scales while decoding, which is much cheaper than scaling afterwards.
- * @param options.opaque Puts what is transparent on white. @default false
  * @throws ImageError when the picture is broken and `repair` was not asked for, or did not help.
  */
-export async function decode(source: Source, options: { fit?: Fit; opaque?: boolean } = {}): Promise<Pixels> {
+export async function decode(source: Source, reading: Reading = {}): Promise<Pixels> {
+  try {
+    return await pixelsOf(reader(source, reading));
+  } catch (error) {
+    throw explain(error, source);
+  }
+}
+
+/** What `decode` reads, as a step of sharp that nobody has run yet; what it throws is for `explain`. */
+export function reader({ input, repair, ...size }: Source, { fit, opaque = false }: Reading): Sharp {
   shareMachine();
-  const { input, repair, format } = source;
   let picture = sharp(input, {
     limitInputPixels: MAX_PIXELS,
     failOn: repair ? 'none' : 'error',
     sequentialRead: true,
   }).autoOrient();
-  if (options.fit) picture = resized(picture, source, options.fit);
-  if (options.opaque) picture = picture.flatten({ background: '#fff' });
-  try {
-    return await pixelsOf(picture.toColourspace('srgb'));
-  } catch (error) {
-    throw explain(error, { format, is_cut: source.is_cut, repair });
-  }
+  if (fit) picture = resized(picture, size, fit);
+  if (opaque) picture = picture.flatten({ background: '#fff' });
+  return picture.toColourspace('srgb');
 }
 
 /** Applies one step of sharp to pixels. */
@@ -73,7 +83,8 @@ export function resized(picture: Sharp, size: { width: number; height: number },
   });
 }
 
-function fittedSize(
+/** The size a picture comes to have. */
+export function fittedSize(
   { width, height }: { width: number; height: number },
   fit: Fit,
 ): { width: number; height: number } {

@@ -1,3 +1,4 @@
+import type { Sharp } from 'sharp';
 import { change, type Pixels } from './pixels.ts';
 
 /**
@@ -9,14 +10,17 @@ import { change, type Pixels } from './pixels.ts';
  * @param amount 0–100; 100 is harsh.
  */
 export async function sharpened(pixels: Pixels, amount: number): Promise<Pixels> {
-  if (amount === 0) return pixels;
+  return amount === 0 ? pixels : await change(pixels, (picture) => sharpening(picture, amount));
+}
+
+/** The same as a step of sharp. */
+export function sharpening(picture: Sharp, amount: number): Sharp {
+  if (amount === 0) return picture;
   const side = -Math.round(amount * 0.4);
-  return await change(pixels, (picture) =>
-    picture.convolve({
-      width: 3,
-      height: 3,
-      kernel: [0, side, 0, side, 100 - 4 * side, side, 0, side, 0],
-      scale: 100,
-    }),
-  );
+  return picture.convolve({
+    width: 3,
+    height: 3,
+    kernel: [0, side, 0, side, 100 - 4 * side, side, 0, side, 0],
+    scale: 100,
+  });
 }
