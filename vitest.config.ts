@@ -1,7 +1,13 @@
+import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 
 const KILL = 'packages/*/test/**/*.kill.test.ts';
+// The quick tests run commands without a process for each; here the same cases meet real ones.
+const COMMANDS = 'packages/server/test/cli/*.test.ts';
 const BROWSER = 'packages/*/test/**/*.browser.test.ts';
+
+// The processes of the tests, their threads and their children load the same hundreds of modules again and again.
+process.env.NODE_COMPILE_CACHE ??= join(import.meta.dirname, 'node_modules', '.cache', 'compiled');
 
 export default defineConfig({
   test: {
@@ -24,7 +30,8 @@ export default defineConfig({
         // Real processes, real signals and real waiting: one file at a time, so that none starves another.
         test: {
           name: 'kill',
-          include: [KILL],
+          include: [KILL, COMMANDS],
+          env: { TEST_EACH_IN_ITS_PROCESS: '1' },
           fileParallelism: false,
           testTimeout: 120_000,
           hookTimeout: 60_000,
