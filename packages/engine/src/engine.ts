@@ -101,6 +101,7 @@ async function openEngine(
   async function startWorks() {
     const recovery = await store.recover({
       boot,
+      alone: true,
       review: processors
         .all()
         .filter((processor) => !processor.idempotent)
@@ -148,6 +149,7 @@ async function openEngine(
         onNews: (batch, item, news) => pulses.news(batch.id, batch.space, item, news),
       },
       findProcessor: (name) => processors.find(name),
+      serves: processors.all().map(({ name, version }) => ({ name, major: version.split('.')[0] ?? '' })),
       async onTurnEnd(turn, { goesOn, next_ready_at }) {
         if (goesOn) await dispatch.offer([turn]);
         else if (next_ready_at !== null) sweep.wakeAt(next_ready_at);

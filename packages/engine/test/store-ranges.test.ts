@@ -114,7 +114,7 @@ async function run(world: World, command: Command): Promise<void> {
       if (lease === undefined) return;
       const outcomes = command.fates.flatMap((fate) => outcomeOf(lease, fate, now));
       const { more, width } = command.do === 'record' ? command : { more: 0, width: lease.width };
-      const [answer] = await store.record([{ token: lease.token, outcomes, more, width }], now);
+      const [answer] = await store.record([{ token: lease.token, batch_id: id, outcomes, more, width }], now);
       if (answer === undefined || command.do === 'recordLate') return;
       lease.items = [
         ...lease.items.filter(({ seq }) => !outcomes.some((outcome) => outcome.seq === seq)),
@@ -156,7 +156,7 @@ async function run(world: World, command: Command): Promise<void> {
       return;
     case 'recover':
       world.boot += 1;
-      await store.recover({ boot: `boot-${world.boot}`, review: [], policy: null, now });
+      await store.recover({ boot: `boot-${world.boot}`, alone: true, review: [], policy: null, now });
       return;
     case 'sweep':
       await store.sweep(now);

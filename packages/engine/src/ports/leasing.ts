@@ -37,13 +37,19 @@ export type Lease = {
   alone: boolean;
 };
 
+/** What a worker can run: one major version of a processor. */
+export type Served = { name: string; major: string };
+
 /**
- * Why there is no lease: the batch is not active, runs as many items as it may, has nothing ready
- * (`next_ready_at`: when a retry falls due), or has only items that must run alone in an idle worker.
+ * Why there is no lease: the batch is not active, asks for a processor that this worker does not
+ * serve (`needs` says which), runs as many items as it may, has nothing ready (`next_ready_at`: when a
+ * retry falls due), or has only items that must run alone in an idle worker.
  */
 export type LeaseRefusal = {
-  refused: 'not_active' | 'no_width' | 'none_ready' | 'needs_idle';
+  refused: 'not_active' | 'not_served' | 'no_width' | 'none_ready' | 'needs_idle';
   next_ready_at: number | null;
+  /** Only with `not_served`. */
+  needs: { processor: string; processor_version: string } | null;
 };
 
 export type LeaseAnswer = { lease: Lease } | LeaseRefusal;
@@ -79,6 +85,8 @@ export type Outcome = {
 /** The outcomes of one turn since its last record. */
 export type RecordRequest = {
   token: string;
+  /** Where outcomes are looked for whose lease has ended: an answer that got lost comes as a second record. */
+  batch_id: string;
   outcomes: Outcome[];
   /** Lease up to this many more items under the same token; 0 for none. */
   more: number;

@@ -11,7 +11,7 @@ import type {
   StoredEvent,
   UpdateBatch,
 } from '@sheaf/protocol';
-import type { LeaseAnswer, ReadyBatch, RecordAnswer, RecordRequest, RenewAnswer } from './leasing.ts';
+import type { LeaseAnswer, ReadyBatch, RecordAnswer, RecordRequest, RenewAnswer, Served } from './leasing.ts';
 
 /** One batch of one space; every method that takes it answers `not_found` for anybody else's. */
 export type BatchRef = { space: string; batch_id: string };
@@ -85,6 +85,24 @@ export type FileRow = {
   media_type: string;
   created_at: number;
 };
+
+/** A worker process as it says of itself. */
+export type WorkerBeat = {
+  /** A new one at each start of the process; leases name it. */
+  boot: string;
+  /** The machine's name and the process's number: for people. */
+  name: string;
+  pools: string[];
+  processors: { name: string; version: string }[];
+  /** Of the program. */
+  version: string;
+  concurrency: number;
+  /** Items at work in it. */
+  running: number;
+  started_at: number;
+};
+
+export type WorkerRow = WorkerBeat & { seen_at: number; is_alive: boolean };
 
 /**
  * The truth. One method is one transaction: when it resolves, what it did is on disk; when it
@@ -169,6 +187,8 @@ export interface Store {
    *
    * @param options.limit A thousand for fast work, the turn's width for slow work.
    * @param options.idle Whether no handler runs in this worker (items that must run alone need it).
+   * @param options.serves What this worker can run; a batch of another processor is refused untouched.
+   *   @default everything
    */
   lease(options: {
     token: string;
@@ -178,33 +198,54 @@ export interface Store {
     width: number;
     limit: number;
     idle: boolean;
+    serves?: readonly Served[];
     now: number;
   }): Promise<LeaseAnswer>;
   /**
    * Records the outcomes of many turns in one transaction. Each chunk is fenced by its lease: a lost
    * one drops its chunk only. An item whose outcome is there already is counted neither accepted nor
-   * refused. Pauses a batch whose failure budget is used up, ends canaries, settles.
+   * refused; if the first record of it ended the lease, the answer is still not `lost`. So a record
+   * whose answer got lost may simply be made again. Pauses a batch whose failure budget is used up,
+   * ends canaries, settles.
    */
   record(requests: readonly RecordRequest[], now: number): Promise<RecordAnswer[]>;
   /** Keeps leases alive for another 6 s, and with them the right to start items. Not held: stop, the work is somebody else's. */
   renew(tokens: readonly string[], now: number): Promise<RenewAnswer[]>;
   /** Gives back what leases still hold, with no attempt burned. Unknown tokens are no error. */
   release(tokens: readonly string[], now: number): Promise<void>;
+  /** Whether a lease would find something in this batch: it is active, has width left, and something is ready. */
+  isReady(options: { batch_id: string; now: number }): Promise<boolean>;
+
+  // --- workers ---
+
+  /** Says that a worker is alive. One that is silent for 6 s counts as dead. */
+  beat(worker: WorkerBeat, now: number): Promise<void>;
+  /** The workers that beat and did not leave: the living first, the dead for an hour. */
+  workers(now: number): Promise<WorkerRow[]>;
+  /** A worker ends in peace, with its leases given back. An unknown one is no error. */
+  leave(options: { boot: string; now: number }): Promise<void>;
 
   // --- recovery and sweep ---
 
   /**
-   * Takes the leases of every other boot away: their hosts are dead. Ranges come back with
+   * Takes the leases of dead hosts away: of every boot but this one that has no living worker. Ranges come back with
    * `crashes + 1`; an item that was alone burned an attempt and fails as `poison` past its last.
    * Batches of processors named in `review`, or whose own policy says so, are paused as `interrupted`.
+   *
+   * @param options.alone Whether nobody else works on this database: then every other boot is dead,
+   *   whatever its worker said a second ago, and every batch that was at work is looked at.
    */
   recover(options: {
     boot: string;
+    alone: boolean;
     review: readonly string[];
     policy: 'resume' | 'review' | null;
     now: number;
   }): Promise<{ leases: number; recovered: string[]; interrupted: string[]; poisoned: number }>;
-  /** Gives back leases nobody renewed for 6 s, clears what cancel and pause left, seals silent open batches. */
+  /**
+   * Gives back leases nobody renewed for 6 s, clears what cancel and pause left, seals silent open
+   * batches. The leases of a dead worker are left to `recover`, which counts the crash.
+   */
   sweep(now: number): Promise<{ expired: number }>;
   /** Active batches with something ready, and when the next waiting retry falls due. */
   ready(options: {

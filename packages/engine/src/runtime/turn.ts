@@ -244,7 +244,7 @@ export function startTurn(
     const wide = takeSlots();
     asked += more;
     try {
-      const answer = await tools.recorder.record({ token, outcomes, more, width: wide });
+      const answer = await tools.recorder.record({ token, batch_id: batch.id, outcomes, more, width: wide });
       asked -= more;
       isNarrow = answer.width < Math.min(wide, running.length + unstarted());
       recorded(answer, outcomes, { more, askedAt });

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../ports/clock.ts';
 import type { Dispatch, Turn } from '../ports/dispatch.ts';
-import type { Lease } from '../ports/leasing.ts';
+import type { Lease, Served } from '../ports/leasing.ts';
 import type { Processor } from '../ports/processor.ts';
 import type { Store } from '../ports/store.ts';
 import { shareOf } from './share.ts';
@@ -45,6 +45,8 @@ export function startWorker(options: {
   boot: string;
   tools: Omit<TurnTools, 'mustYield' | 'shareOf' | 'onError'>;
   findProcessor: (name: string) => Processor | undefined;
+  /** What the Store may lease to this worker: nothing else is even touched. */
+  serves: readonly Served[];
   /** Called when a turn has ended: offers the batch again, or waits until its next retry is due. */
   onTurnEnd: (turn: Turn, end: { goesOn: boolean; next_ready_at: number | null }) => Promise<void>;
   onError: (error: unknown) => void;
@@ -136,6 +138,7 @@ export function startWorker(options: {
         width: held,
         limit,
         idle,
+        serves: options.serves,
         now,
       });
     } catch (error) {
@@ -144,7 +147,9 @@ export function startWorker(options: {
     }
     if ('refused' in answer) {
       slots.giveBack(held);
-      const { refused, next_ready_at } = answer;
+      const { refused, next_ready_at, needs } = answer;
+      if (needs !== null) missing.set(turn.batch_id, whyUnfit(needs, options.findProcessor(needs.processor)));
+      else if (refused === 'not_active') missing.delete(turn.batch_id);
       return { goesOn: false, next_ready_at, refused };
     }
     if (closing.signal.aborted) {
@@ -160,12 +165,10 @@ export function startWorker(options: {
     { held, pace, asked, priority }: { held: number; pace: number; asked: number; priority: number },
   ): Promise<WorkEnd> {
     const processor = options.findProcessor(lease.batch.processor);
-    const problem = unfit(lease, processor);
-    if (processor === undefined || problem !== null) {
-      missing.set(lease.batch.id, problem ?? '');
+    if (processor === undefined) {
       slots.giveBack(held);
       await store.release([lease.token], clock.now());
-      return NOTHING;
+      throw new Error(`The Store leased a batch of ${lease.batch.processor}, which is not served here.`);
     }
     missing.delete(lease.batch.id);
     const turn = startTurn(tools, { lease, processor, held, pace, asked, priority });
@@ -244,10 +247,11 @@ type WorkEnd = { goesOn: boolean; next_ready_at: number | null; refused: string 
 const NOTHING: WorkEnd = { goesOn: false, next_ready_at: null, refused: null };
 
 /** Another major version may mean other results: the batch waits for the one it began with. */
-function unfit(lease: Lease, processor: Processor | undefined): string | null {
-  const { processor: name, processor_version: version } = lease.batch;
-  if (processor === undefined) return `The processor ${name} is not installed here.`;
-  const major = (text: string) => text.split('.')[0];
-  if (major(processor.version) === major(version)) return null;
-  return `It began with ${name} ${version}; installed is ${processor.version}.`;
+function whyUnfit(
+  needs: { processor: string; processor_version: string },
+  found: Processor | undefined,
+): string {
+  const { processor: name, processor_version: version } = needs;
+  if (found === undefined) return `The processor ${name} is not installed here.`;
+  return `It began with ${name} ${version}; installed is ${found.version}.`;
 }

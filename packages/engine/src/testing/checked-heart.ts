@@ -50,7 +50,7 @@ export function checkedHeart(checked: Checked): Heart {
         const answer = answers[index];
         if (answer === undefined || answer.token !== request.token)
           disagree('records and answers do not pair up');
-        checkRecord(find(request.token), request, answer, now);
+        checkRecord(batches.get(request.batch_id), request, answer, now);
       }
       return answers;
     },
@@ -165,13 +165,17 @@ function checkRecord(
   now: number,
 ): void {
   const lease = batch?.leases.get(request.token);
-  agree('lost', answer.lost, lease === undefined);
   if (batch === undefined || lease === undefined) {
+    const late = request.outcomes.filter((outcome) => !isEcho(batch, outcome)).length;
+    const isLost = late > 0 || request.outcomes.length === 0;
+    agree('lost', answer.lost, isLost);
     agree('accepted of a lost lease', answer.accepted, 0);
-    agree('batch of a lost lease', answer.batch, null);
+    agree('refused of a lost lease', answer.refused, late);
+    agree('batch of a lost lease', answer.batch === null, isLost);
     agree('items of a lost lease', answer.items, []);
     return;
   }
+  agree('lost', answer.lost, false);
   const widthBefore = widthOf(batch);
   const fates = request.outcomes.map((outcome) => takeOutcome(batch, outcome, request.token));
   agree('accepted', answer.accepted, fates.filter((fate) => fate === 'accepted').length);
@@ -190,6 +194,7 @@ function takeOutcome(batch: BatchModel, outcome: Outcome, token: string): 'accep
     return item.attempt >= outcome.attempt ? 'echo' : 'refused';
   }
   item.attempt = outcome.attempt;
+  item.recorded.add(signOf(outcome));
   if (outcome.retry === null) {
     item.outcome = outcome.status === 'completed' ? 'completed' : 'failed';
     item.result = outcome.result;
@@ -199,6 +204,15 @@ function takeOutcome(batch: BatchModel, outcome: Outcome, token: string): 'accep
     item.work = { attempt: outcome.attempt + 1, last_attempt, crashes: 0, priority, ready_at, token: null };
   }
   return 'accepted';
+}
+
+/** What was recorded already, by a record that ended the lease and whose answer got lost. */
+function isEcho(batch: BatchModel | undefined, outcome: Outcome): boolean {
+  return batch?.items.get(outcome.seq)?.recorded.has(signOf(outcome)) ?? false;
+}
+
+function signOf({ attempt, started_at, duration_ms }: Outcome): string {
+  return `${attempt}/${started_at}/${duration_ms}`;
 }
 
 function checkMore(

@@ -29,6 +29,8 @@ export type ModelItem = {
   outcome: 'completed' | 'failed' | null;
   /** Attempts that are over. */
   attempt: number;
+  /** When the attempts that were recorded started and how long they took: what tells an echo from a late result. */
+  recorded: Set<string>;
   /** Whether it failed because it kept losing its host. */
   parked: boolean;
   /** The result that was accepted, as JSON text. */
@@ -140,6 +142,7 @@ export function addItems(batch: BatchModel, count: number): void {
       seq,
       outcome: null,
       attempt: 0,
+      recorded: new Set(),
       parked: false,
       result: null,
       work: freshWork(batch, 0, DEFAULT_PRIORITY),

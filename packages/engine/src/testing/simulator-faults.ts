@@ -57,7 +57,13 @@ export async function killEverything(world: SimulatedWorld, chance: SeededChance
   const policy = chance.pick([null, null, 'resume', 'review'] as const);
   for (let starts = chance.often(0.1) ? 2 : 1; starts > 0; starts--) {
     world.boot += 1;
-    await world.store.recover({ boot: `boot-${world.boot}`, review: [], policy, now: world.clock.now() });
+    await world.store.recover({
+      boot: `boot-${world.boot}`,
+      alone: true,
+      review: [],
+      policy,
+      now: world.clock.now(),
+    });
   }
 }
 

@@ -102,7 +102,8 @@ function outcomeOf(world: SimulatedWorld, chance: SeededChance, turn: SimulatedT
   const readyAt = world.clock.now() + chance.pick([0, 0, 300, 2_000]);
   // The result says whose it is: a late one must never take the place of another.
   const result = status === 'completed' ? JSON.stringify({ token: turn.token, attempt: item.attempt }) : null;
-  return makeOutcome(item, { status, ready_at: readyAt, result });
+  const startedAt = world.clock.now();
+  return makeOutcome(item, { status, ready_at: readyAt, result, started_at: startedAt });
 }
 
 /** The Recorder: what several turns have done goes into one commit. */
@@ -120,7 +121,7 @@ async function record(world: SimulatedWorld, chance: SeededChance): Promise<bool
     const width = Math.max(turn.running.length, wanted);
     // Fewer slots count at once, more of them only once they are granted.
     turn.width = Math.min(turn.width, width);
-    return { token: turn.token, outcomes, more, width };
+    return { token: turn.token, batch_id: turn.batch_id, outcomes, more, width };
   });
   const answers = await store.record(requests, clock.now());
   if (goesWrong(world, chance, 0.3)) world.echoes.push(...requests);

@@ -1,6 +1,6 @@
 import { isActive, type Policies } from '@sheaf/protocol';
-import { sql } from 'kysely';
-import type { LeaseAnswer, LeaseRefusal } from '../../ports/leasing.ts';
+import { type RawBuilder, sql } from 'kysely';
+import type { LeaseAnswer, LeaseRefusal, Served } from '../../ports/leasing.ts';
 import type { Store } from '../../ports/store.ts';
 import { clearLeftover, giveBack } from './give-back.ts';
 import { configsOf, pick } from './pick.ts';
@@ -9,8 +9,10 @@ import type { LeaseTable } from './tables.ts';
 
 type LeaseOptions = Parameters<Store['lease']>[0];
 
-/** The part of the Store that hands out work: lease, renew, release, ready. */
-export function leasing(session: Session): Pick<Store, 'lease' | 'renew' | 'release' | 'ready'> {
+type Leasing = Pick<Store, 'lease' | 'renew' | 'release' | 'ready' | 'isReady'>;
+
+/** The part of the Store that hands out work. */
+export function leasing(session: Session): Leasing {
   return {
     lease: (options) => session.write((tx) => lease(tx, options)),
 
@@ -43,15 +45,18 @@ export function leasing(session: Session): Pick<Store, 'lease' | 'renew' | 'rele
         for (const token of tokens) await release(tx, token);
       }),
 
+    isReady: ({ batch_id, now }) =>
+      session.read(async (db) => {
+        const { rows } =
+          await sql`select 1 from batch b where b.id = ${batch_id} and ${hasReady(now)}`.execute(db);
+        return rows.length > 0;
+      }),
+
     ready: ({ now, limit }) =>
       session.read(async (db) => {
         const { rows } = await sql<{ batch_id: string; priority: number; concurrency: number }>`
           select b.id as batch_id, b.priority, b.concurrency from batch b
-          where b.status in ('queued', 'running') and b.hidden_at is null and b.leased_width < b.concurrency
-            and (exists (select 1 from range r where r.batch_no = b.no and r.token is null and r.ready_at = 0
-                and r.from_seq <= coalesce(b.canary_to, ${Number.MAX_SAFE_INTEGER}))
-              or exists (select 1 from range r where r.batch_no = b.no and r.token is null
-                and r.ready_at > 0 and r.ready_at <= ${now}))
+          where ${hasReady(now)}
           order by b.priority desc, b.no limit ${limit}`.execute(db);
         const next = await sql<{ at: number | null }>`
           select min(r.ready_at) as at from batch b join range r on r.batch_no = b.no
@@ -61,6 +66,15 @@ export function leasing(session: Session): Pick<Store, 'lease' | 'renew' | 'rele
   };
 }
 
+/** Whether a lease of the batch `b` would find something. */
+function hasReady(now: number): RawBuilder<boolean> {
+  return sql<boolean>`b.status in ('queued', 'running') and b.hidden_at is null and b.leased_width < b.concurrency
+    and (exists (select 1 from range r where r.batch_no = b.no and r.token is null and r.ready_at = 0
+        and r.from_seq <= coalesce(b.canary_to, ${Number.MAX_SAFE_INTEGER}))
+      or exists (select 1 from range r where r.batch_no = b.no and r.token is null
+        and r.ready_at > 0 and r.ready_at <= ${now}))`;
+}
+
 async function lease(tx: Write, options: LeaseOptions): Promise<LeaseAnswer> {
   const batch = (await tx.db
     .selectFrom('batch')
@@ -68,6 +82,7 @@ async function lease(tx: Write, options: LeaseOptions): Promise<LeaseAnswer> {
     .where('id', '=', options.batch_id)
     .executeTakeFirst()) as BatchRow | undefined;
   if (batch === undefined || batch.hidden_at !== null || !isActive(batch.status)) return refuse('not_active');
+  if (options.serves !== undefined && !isServed(batch, options.serves)) return refuseUnserved(batch);
   const room = batch.concurrency - batch.leased_width;
   if (room <= 0) return refuse('no_width');
   const picked = await pick(tx, batch, { ...options, width: Math.min(options.width, room) });
@@ -97,7 +112,17 @@ async function lease(tx: Write, options: LeaseOptions): Promise<LeaseAnswer> {
 }
 
 function refuse(refused: LeaseRefusal['refused'], nextReadyAt: number | null = null): LeaseRefusal {
-  return { refused, next_ready_at: nextReadyAt };
+  return { refused, next_ready_at: nextReadyAt, needs: null };
+}
+
+/** Another major version may mean other results: the batch waits for the one it began with. */
+function isServed(batch: BatchRow, serves: readonly Served[]): boolean {
+  const [major] = batch.processor_version.split('.');
+  return serves.some((served) => served.name === batch.processor && served.major === major);
+}
+
+function refuseUnserved({ processor, processor_version }: BatchRow): LeaseRefusal {
+  return { refused: 'not_served', next_ready_at: null, needs: { processor, processor_version } };
 }
 
 async function nextReady(tx: Write, batchNo: number): Promise<number | null> {

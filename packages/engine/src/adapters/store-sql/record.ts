@@ -2,6 +2,7 @@ import { isActive } from '@sheaf/protocol';
 import { sql } from 'kysely';
 import type { BatchPulse, LeasedItem, Outcome, RecordAnswer, RecordRequest } from '../../ports/leasing.ts';
 import type { Store } from '../../ports/store.ts';
+import { findEchoes } from './echo.ts';
 import {
   addMetrics,
   countCauses,
@@ -31,6 +32,9 @@ export function recording(session: Session): Pick<Store, 'record'> {
           if (left > 0) leases.set(held.token, { ...lease, left, width: answer.width });
           else leases.delete(held.token);
         }
+        for (const request of requests) {
+          if (!answers.has(request)) answers.set(request, await answerWithoutLease(tx, request, now));
+        }
         return requests.map((request) => answers.get(request) ?? lost(request));
       }),
   };
@@ -48,6 +52,24 @@ async function findLeases(tx: Write, requests: readonly RecordRequest[]): Promis
 function inBatchOrder(requests: readonly RecordRequest[], leases: Leases): RecordRequest[] {
   const batchOf = (request: RecordRequest) => leases.get(request.token)?.batch_no ?? 0;
   return [...requests].sort((a, b) => batchOf(a) - batchOf(b));
+}
+
+/** The lease may have ended by the very record whose answer got lost. */
+async function answerWithoutLease(tx: Write, request: RecordRequest, now: number): Promise<RecordAnswer> {
+  const { batch_id, outcomes } = request;
+  if (outcomes.length === 0) return lost(request);
+  const row = await tx.db
+    .selectFrom('batch')
+    .selectAll()
+    .where('id', '=', batch_id)
+    .where('hidden_at', 'is', null)
+    .executeTakeFirst();
+  if (row === undefined) return lost(request);
+  const batch = row as BatchRow;
+  const echoes = await findEchoes(tx, batch.no, outcomes);
+  const refused = outcomes.length - echoes;
+  if (refused > 0) return { ...lost(request), refused };
+  return { ...lost(request), lost: false, refused, batch: pulse(batch, batch.leased_width, now) };
 }
 
 function lost(request: RecordRequest): RecordAnswer {

@@ -1,11 +1,13 @@
 import { fingerprint, type PauseReason, type Policies } from '@sheaf/protocol';
 import { sql } from 'kysely';
 import type { Store } from '../../ports/store.ts';
+import type { Db } from './dialect.ts';
 import { clearLeftover, giveBack } from './give-back.ts';
 import { parse } from './rows.ts';
 import { type BatchRow, reload, type Session, stopClock, type Write, wherePausedFrom } from './session.ts';
 import { pauseFor, settle, settleOrPause } from './settle.ts';
 import type { LeaseTable } from './tables.ts';
+import { buryWorkers, livingBoots, WORKER_LIFE_MS } from './workers.ts';
 
 /** A lease that nobody renewed for this long is taken away. */
 const LEASE_LIFE_MS = 6_000;
@@ -22,9 +24,16 @@ type Recovery = Pick<Store, 'recover' | 'sweep' | 'pauseAll' | 'resumeAll'>;
 export function recovering(session: Session): Recovery {
   return {
     async recover(options) {
-      const dead = await session.read((db) =>
-        db.selectFrom('lease').selectAll().where('boot', '!=', options.boot).orderBy('batch_no').execute(),
-      );
+      await session.write(({ db }) => buryWorkers(db, options));
+      const dead = await session.read(async (db) => {
+        const living = [options.boot, ...(await livingBoots(db, options.now))];
+        return db
+          .selectFrom('lease')
+          .selectAll()
+          .where('boot', 'not in', living)
+          .orderBy('batch_no')
+          .execute();
+      });
       const report = {
         leases: dead.length,
         recovered: [] as string[],
@@ -34,14 +43,17 @@ export function recovering(session: Session): Recovery {
       const lost = new Map<number, LeaseTable[]>();
       for (const lease of dead as LeaseTable[])
         lost.set(lease.batch_no, [...(lost.get(lease.batch_no) ?? []), lease]);
-      const started = await session.read((db) =>
-        db
-          .selectFrom('batch')
-          .select('no')
-          .where('status', 'in', ['queued', 'running'])
-          .where('hidden_at', 'is', null)
-          .where('started_at', 'is not', null)
-          .execute(),
+      // Beside others only what was lost is looked at: the rest is in living hands.
+      const started = await session.read(async (db) =>
+        !options.alone
+          ? []
+          : await db
+              .selectFrom('batch')
+              .select('no')
+              .where('status', 'in', ['queued', 'running'])
+              .where('hidden_at', 'is', null)
+              .where('started_at', 'is not', null)
+              .execute(),
       );
       // One transaction a batch: a crash in here leaves whole batches behind, and the next start goes on.
       for (const no of new Set([...lost.keys(), ...started.map((row) => row.no)])) {
@@ -52,12 +64,7 @@ export function recovering(session: Session): Recovery {
 
     async sweep(now) {
       const { expired, leftover, silent } = await session.read(async (db) => ({
-        expired: await db
-          .selectFrom('lease')
-          .selectAll()
-          .where('renewed_at', '<', now - LEASE_LIFE_MS)
-          .limit(1_000)
-          .execute(),
+        expired: await findSilent(db, now),
         leftover: await db.selectFrom('batch').select('no').where('leftover', '=', 1).limit(100).execute(),
         silent: await db
           .selectFrom('batch')
@@ -68,7 +75,7 @@ export function recovering(session: Session): Recovery {
           .limit(100)
           .execute(),
       }));
-      for (const lease of expired as LeaseTable[]) await session.write((tx) => expire(tx, lease, now));
+      for (const lease of expired) await session.write((tx) => expire(tx, lease, now));
       for (const { no } of leftover) await session.write((tx) => clearLeftover(tx, no, CLEAR_LIMIT));
       for (const { no } of silent) await session.write((tx) => sealSilent(tx, no, now));
       return { expired: expired.length };
@@ -117,6 +124,7 @@ async function recoverBatch(
   const own = parse<Policies>(row.policies).recovery ?? policy;
   // Without a word from anybody, only lost work of a processor that must not run twice is held back.
   const isHeld = own === 'review' || (own === null && lost.length > 0 && review.includes(row.processor));
+  tx.wake(no, now);
   if (isHeld && (await pauseFor(tx, row, 'interrupted', now))) report.interrupted.push(row.id);
   else if (lost.length > 0) report.recovered.push(row.id);
 }
@@ -159,6 +167,23 @@ async function takeAway(tx: Write, token: string, epoch: number, now: number): P
   return count;
 }
 
+/** Leases that nobody renews, although their worker lives or said goodbye. */
+async function findSilent(db: Db, now: number): Promise<LeaseTable[]> {
+  const rows = await db
+    .selectFrom('lease')
+    .selectAll()
+    .where('renewed_at', '<', now - LEASE_LIFE_MS)
+    .where('boot', 'not in', (eb) =>
+      eb
+        .selectFrom('worker')
+        .select('boot')
+        .where('seen_at', '<', now - WORKER_LIFE_MS),
+    )
+    .limit(1_000)
+    .execute();
+  return rows as LeaseTable[];
+}
+
 /** Not dead, only silent: its stretches go back as they were. */
 async function expire(tx: Write, lease: LeaseTable, now: number): Promise<void> {
   const current = await tx.db
@@ -194,5 +219,6 @@ async function resumeOne(tx: Write, row: BatchRow, now: number): Promise<void> {
     .where('status', '=', 'paused')
     .execute();
   await tx.emit(row, now, { type: 'batch_status', status, pause_reason: null, by: 'system' });
+  tx.wake(row.no, now);
   await settleOrPause(tx, await reload(tx, row.no), now, 'system');
 }

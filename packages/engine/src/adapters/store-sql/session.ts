@@ -6,8 +6,11 @@ import {
   SheafError,
   type StoredEvent,
 } from '@sheaf/protocol';
+import { CompiledQuery } from 'kysely';
+import type { Turn } from '../../ports/dispatch.ts';
 import type { Db, Dialect } from './dialect.ts';
 import type { BatchTable } from './tables.ts';
+import { livingBoots } from './workers.ts';
 
 /** A batch's row as a transaction sees it. */
 export type BatchRow = Omit<BatchTable, 'no'> & { no: number };
@@ -24,7 +27,15 @@ export type Write = {
   dialect: Dialect;
   /** Stores an event as the batch's next one, in this transaction. */
   emit(batch: { no: number; id: string; space: string }, at: number, event: NewEvent): Promise<void>;
+  /** Offers the batch's turns with the commit, if it can be leased by then. Most events do that themselves. */
+  wake(batchNo: number, at: number): void;
 };
+
+/** Offers turns inside a transaction: they may be taken once it has committed. */
+export type OfferTurns = (
+  executeSql: (text: string, values: unknown[]) => Promise<{ rows: unknown[] }>,
+  turns: Turn[],
+) => Promise<void>;
 
 /** What every part of the Store works with. */
 export type Session = {
@@ -37,19 +48,34 @@ export type Session = {
 
 export type EventListener = (space: string, events: StoredEvent[]) => void;
 
-export function createSession(options: { db: Db; dialect: Dialect; publish: EventListener }): Session {
-  const { db, dialect, publish } = options;
+export function createSession(options: {
+  db: Db;
+  dialect: Dialect;
+  publish: EventListener;
+  offer?: OfferTurns;
+}): Session {
+  const { db, dialect, publish, offer } = options;
   return {
     db,
     dialect,
     async write(work) {
       const told: { space: string; event: StoredEvent }[] = [];
+      const woken = new Map<number, number>();
       try {
-        const result = await db
-          .transaction()
-          .execute((trx) =>
-            work({ db: trx, dialect, emit: (batch, at, event) => emit(trx, told, batch, at, event) }),
-          );
+        const result = await db.transaction().execute(async (trx) => {
+          const wake = (no: number, at: number) => void woken.set(no, at);
+          const answer = await work({
+            db: trx,
+            dialect,
+            wake,
+            async emit(batch, at, event) {
+              await emit(trx, told, batch, at, event);
+              if (makesLeasable(event)) wake(batch.no, at);
+            },
+          });
+          if (offer !== undefined) await offerWoken(trx, woken, offer);
+          return answer;
+        });
         for (const { space, event } of told) publish(space, [event]);
         return result;
       } catch (error) {
@@ -86,6 +112,42 @@ async function emit(
     .values({ batch_no: batch.no, seq, at, type, data: JSON.stringify(data) })
     .execute();
   told.push({ space: batch.space, event: { seq, at, batch_id: batch.id, ...event } as StoredEvent });
+}
+
+/** What is told of a batch when it became leasable, or more of it did. */
+function makesLeasable(event: NewEvent): boolean {
+  if (event.type === 'batch_status') return event.status === 'queued';
+  if (event.type === 'batch_changed') return event.fields.some((field) => LEASABLE_FIELDS.has(field));
+  return event.type === 'items_added' || event.type === 'items_retried';
+}
+
+const LEASABLE_FIELDS: ReadonlySet<string> = new Set(['concurrency', 'priority', 'canary']);
+
+/** Last of all: who offers a turn that an open transaction has offered waits for that one. */
+async function offerWoken(db: Db, woken: ReadonlyMap<number, number>, offer: OfferTurns): Promise<void> {
+  if (woken.size === 0) return;
+  const rows = await db
+    .selectFrom('batch')
+    .select(['id', 'priority', 'concurrency'])
+    .where('no', 'in', [...woken.keys()])
+    .where('status', 'in', ['queued', 'running'])
+    .where('hidden_at', 'is', null)
+    .orderBy('no')
+    .execute();
+  if (rows.length === 0) return;
+  const workers = (await livingBoots(db, Math.max(...woken.values()))).length;
+  const turns = rows.flatMap((row) => turnsOf(row, workers));
+  await offer((text, values) => db.executeQuery(CompiledQuery.raw(text, values)), turns);
+}
+
+/** One turn for each worker that could help, never more than the batch may run items at a time. */
+function turnsOf(row: { id: string; priority: number; concurrency: number }, workers: number): Turn[] {
+  const count = Math.max(1, Math.min(row.concurrency, workers));
+  return Array.from({ length: count }, (_, index) => ({
+    batch_id: row.id,
+    n: index + 1,
+    priority: row.priority,
+  }));
 }
 
 /** The batch of a space, or `not_found`: the same answer for a wrong id and for another space's batch. */

@@ -205,6 +205,7 @@ async function resume(tx: Write, row: BatchRow, act: Act): Promise<void> {
     ...(row.pause_reason === 'canary' ? { canary_to: null, canary_left: 0 } : {}),
   };
   await moveTo(tx, row, changes, act);
+  tx.wake(row.no, act.now);
   // The canary may have ended while the batch stood still for another reason.
   await settleOrPause(tx, await reload(tx, row.no), act.now, act.by);
 }

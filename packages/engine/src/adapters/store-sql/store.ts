@@ -12,16 +12,27 @@ import { readingItems } from './read-items.ts';
 import { recording } from './record.ts';
 import { recovering } from './recovery.ts';
 import { retrying } from './retry.ts';
-import { createSession, type EventListener } from './session.ts';
+import { createSession, type EventListener, type OfferTurns } from './session.ts';
 import { steering } from './steer.ts';
+import { beating } from './workers.ts';
 
-/** The Store over a database: one part per noun, one session under all of them. */
-export function createSqlStore(options: { db: Db; dialect: Dialect; close: () => Promise<void> }): Store {
+/**
+ * The Store over a database: one part per noun, one session under all of them.
+ *
+ * @param options.offer Offers turns in the transaction that makes a batch leasable, as its last statement.
+ */
+export function createSqlStore(options: {
+  db: Db;
+  dialect: Dialect;
+  offer?: OfferTurns;
+  close: () => Promise<void>;
+}): Store {
   const listeners: EventListener[] = [];
   const publish = (space: string, events: StoredEvent[]) => {
     for (const listener of listeners) listener(space, events);
   };
-  const session = createSession({ db: options.db, dialect: options.dialect, publish });
+  const { db, dialect, offer } = options;
+  const session = createSession({ db, dialect, publish, ...(offer && { offer }) });
   return {
     ...intake(session),
     ...steering(session),
@@ -30,6 +41,7 @@ export function createSqlStore(options: { db: Db; dialect: Dialect; close: () =>
     ...leasing(session),
     ...recording(session),
     ...recovering(session),
+    ...beating(session),
     ...pruning(session),
     ...readingBatches(session),
     ...readingItems(session),

@@ -138,6 +138,18 @@ export type LeaseTable = {
   renewed_at: number;
 };
 
+export type WorkerTable = {
+  boot: string;
+  name: string;
+  pools: string;
+  processors: string;
+  version: string;
+  concurrency: number;
+  running: number;
+  started_at: number;
+  seen_at: number;
+};
+
 export type CauseTable = {
   batch_no: number;
   cause: string;
@@ -200,6 +212,7 @@ export type Tables = {
   attempt: AttemptTable;
   range: RangeTable;
   lease: LeaseTable;
+  worker: WorkerTable;
   cause: CauseTable;
   event: EventTable;
   log: LogTable;

@@ -13,6 +13,7 @@ import { retryCases } from './store/retry.ts';
 import { storeTest } from './store/scene.ts';
 import { slotCases } from './store/slots.ts';
 import { spaceCases } from './store/spaces.ts';
+import { workerCases } from './store/workers.ts';
 
 /**
  * Everything a Store promises, for every adapter. Each case gets a store of its own and ends with
@@ -32,6 +33,7 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
     describe('retry', () => retryCases(test));
     describe('canary and failure budget', () => limitCases(test));
     describe('recovery', () => recoveryCases(test));
+    describe('workers', () => workerCases(test));
     describe('merging', () => mergeCases(test));
     describe('reading', () => readingCases(test));
     describe('spaces, files and records', () => spaceCases(test));

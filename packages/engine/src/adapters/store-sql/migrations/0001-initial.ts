@@ -152,6 +152,17 @@ export function initial(types: ColumnTypes): string[] {
       renewed_at ${integer} not null
     )`,
     `create index lease_by_batch on lease (batch_no)`,
+    `create table worker (
+      boot text primary key,
+      name text not null,
+      pools text not null,
+      processors text not null,
+      version text not null,
+      concurrency ${integer} not null,
+      running ${integer} not null,
+      started_at ${integer} not null,
+      seen_at ${integer} not null
+    )`,
     `create table cause (
       batch_no ${integer} not null,
       cause text not null,

@@ -109,7 +109,7 @@ export function leasingCases(test: StoreTest): void {
       held,
       held.items.map((item) => makeOutcome(item, { status: 'retry', ready_at: due + item.seq })),
     );
-    expect(await refusal(batch)).toEqual({ refused: 'none_ready', next_ready_at: due + 1 });
+    expect(await refusal(batch)).toMatchObject({ refused: 'none_ready', next_ready_at: due + 1 });
     clock.advance(5_001);
     expect((await lease(batch)).items).toMatchObject([{ seq: 1, attempt: 2, last_attempt: 3 }]);
     expect(await refusal(batch)).toEqual({ refused: 'none_ready', next_ready_at: due + 2 });

@@ -9,8 +9,8 @@ function itemAt(lease: Lease, seq: number): LeasedItem {
   return item;
 }
 
-function requestOf({ token, items, width }: Lease): RecordRequest {
-  return { token, outcomes: items.map((item) => makeOutcome(item)), more: 0, width };
+function requestOf({ token, batch, items, width }: Lease): RecordRequest {
+  return { token, batch_id: batch.id, outcomes: items.map((item) => makeOutcome(item)), more: 0, width };
 }
 
 /** Recording outcomes: what is kept, what is refused, what follows. */
@@ -218,7 +218,13 @@ export function recordingCases(test: StoreTest): void {
   test('takes two records of one lease in a call', async ({ store, started, lease, clock, get }) => {
     const batch = await started({ items: 3, concurrency: 2 });
     const { token, width, items } = await lease(batch);
-    const requests = items.map((item) => ({ token, outcomes: [makeOutcome(item)], more: 0, width }));
+    const requests = items.map((item) => ({
+      token,
+      batch_id: batch.id,
+      outcomes: [makeOutcome(item)],
+      more: 0,
+      width,
+    }));
     expect((await store.record(requests, clock.now())).map(({ accepted }) => accepted)).toEqual([1, 1, 1]);
     expect(await get(batch)).toMatchObject({ status: 'completed', completed_items: 3, running_items: 0 });
   });
@@ -238,11 +244,38 @@ export function recordingCases(test: StoreTest): void {
     const held = await lease(batch);
     expect(await finish(late)).toMatchObject({ lost: true, accepted: 0, refused: 1 });
     await record(held, [makeOutcome(itemAt(held, 1), { result: '"mine"' })]);
-    expect(await record(late, [makeOutcome(itemAt(late, 1), { result: '"late"' })])).toMatchObject({
+    const tooLate = makeOutcome(itemAt(late, 1), { result: '"late"', started_at: clock.now() - 6_500 });
+    expect(await record(late, [tooLate])).toMatchObject({ lost: true, accepted: 0, refused: 1 });
+    expect(await store.item({ ...ref(batch), seq: 1 })).toMatchObject({ result: 'mine', attempt: 1 });
+  });
+
+  test('may be made again when it ended the lease and its answer got lost', async (scene) => {
+    const { started, lease, record, get, clock } = scene;
+    const batch = await started({ items: 3 });
+    const held = await lease(batch);
+    const outcomes = (['completed', 'failed', 'retry'] as const).map((status, index) =>
+      makeOutcome(itemAt(held, index + 1), { status, ready_at: clock.now() }),
+    );
+    expect(await record(held, outcomes)).toMatchObject({ accepted: 3, width: 0 });
+    const before = await get(batch);
+    expect(await record(held, outcomes)).toMatchObject({
+      lost: false,
+      accepted: 0,
+      refused: 0,
+      width: 0,
+      items: [],
+      batch: { id: batch.id, completed_items: 1, failed_items: 1 },
+    });
+    // The third one was tried again meanwhile, by another lease.
+    await scene.finish(await lease(batch));
+    expect(await record(held, outcomes)).toMatchObject({ lost: false, refused: 0 });
+    expect(await get(batch)).toMatchObject({ completed_items: before.completed_items + 1, failed_items: 1 });
+    const other = outcomes.map((outcome) => ({ ...outcome, duration_ms: outcome.duration_ms + 1 }));
+    expect(await record(held, [...outcomes.slice(1), ...other.slice(0, 1)])).toMatchObject({
       lost: true,
       accepted: 0,
+      refused: 1,
     });
-    expect(await store.item({ ...ref(batch), seq: 1 })).toMatchObject({ result: 'mine', attempt: 1 });
   });
 
   test('lets a failed attempt be tried again later', async ({

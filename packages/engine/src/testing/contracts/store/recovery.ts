@@ -10,7 +10,14 @@ async function crash(
   { store, clock }: Scene,
   fields: Partial<Parameters<Scene['store']['recover']>[0]> = {},
 ) {
-  return store.recover({ boot: 'boot-2', review: [], policy: null, now: clock.now(), ...fields });
+  return store.recover({
+    boot: 'boot-2',
+    alone: true,
+    review: [],
+    policy: null,
+    now: clock.now(),
+    ...fields,
+  });
 }
 
 /** Loses the host of whatever is leased, as often as asked, leasing again in between. */
@@ -68,7 +75,7 @@ export function recoveryCases(test: StoreTest): void {
     await Promise.all([
       crash(scene),
       store.release([a ?? ''], clock.now()),
-      store.record([{ token: b ?? '', outcomes, more: 0, width: 2 }], clock.now()),
+      store.record([{ token: b ?? '', batch_id: batch.id, outcomes, more: 0, width: 2 }], clock.now()),
       crash(scene, { boot: 'boot-3' }),
       store.sweep(clock.now() + 7_000),
       store.release([c ?? ''], clock.now()),

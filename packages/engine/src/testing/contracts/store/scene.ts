@@ -32,7 +32,7 @@ export type Scene = {
   /** A lease that must be refused. */
   refusal(batch: Named, fields?: LeaseFields): Promise<LeaseRefusal>;
   record(
-    lease: Pick<Lease, 'token' | 'width'>,
+    lease: Pick<Lease, 'token' | 'batch' | 'width'>,
     outcomes: Outcome[],
     fields?: Partial<RecordRequest>,
   ): Promise<RecordAnswer>;
@@ -102,8 +102,8 @@ function createScene(store: Store): Scene {
       if ('refused' in answer) return answer;
       throw new Error(`A lease of ${answer.lease.items.length} items was granted.`);
     },
-    async record({ token, width }, outcomes, fields) {
-      const request = { token, outcomes, more: 0, width, ...fields };
+    async record({ token, batch, width }, outcomes, fields) {
+      const request = { token, batch_id: batch.id, outcomes, more: 0, width, ...fields };
       const [answer] = await store.record([request], clock.now());
       if (answer === undefined) throw new Error('The record had no answer.');
       return answer;
