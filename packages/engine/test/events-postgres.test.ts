@@ -62,7 +62,7 @@ describePostgres(
       const outcomes = answer.lease.items
         .slice(0, 3)
         .map((item) => makeOutcome(item, item.seq === 2 ? { status: 'failed' } : {}));
-      await store.record([{ token: 't', outcomes, more: 0, width: 4 }], Date.now());
+      await store.record([{ token: 't', batch_id: batch.id, outcomes, more: 0, width: 4 }], Date.now());
       const jobs = outcomes.map(({ seq }) => ({
         job_id: `${batch.id}/${seq}`,
         success: false,
