@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { errorCode } from '@sheaf/protocol';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { diskError } from '../src/adapters/files-disk/disk-errors.ts';
+import { diskError } from '../src/adapters/disk-errors.ts';
 import { createDiskFiles } from '../src/adapters/files-disk/disk-files.ts';
 import { filesContract } from '../src/testing/contracts/files.contract.ts';
 

@@ -1,13 +1,14 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { lstat, mkdir, open, opendir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { type Readable, Transform } from 'node:stream';
 import { SheafError } from '@sheaf/protocol';
 import type { Files, StoredBytes } from '../../ports/files.ts';
-import { diskError, systemCode } from './disk-errors.ts';
+import { diskError, systemCode } from '../disk-errors.ts';
+import { hashFile } from '../hash-file.ts';
+import { blobPath, isSha256, missingBytes, spaceFolder, verified } from '../stored-bytes.ts';
 import { createFolderSync } from './folder-sync.ts';
-import { hashFile, receive } from './receive.ts';
+import { receive } from './receive.ts';
 
 export type DiskFilesOptions = {
   /** Folder of the bytes; made when missing. Its `.tmp` holds what is being received. */
@@ -28,7 +29,6 @@ export type DiskFilesOptions = {
   shared?: boolean;
 };
 
-const SHA256 = /^[0-9a-f]{64}$/;
 const DAY_MS = 86_400_000;
 
 /**
@@ -82,18 +82,18 @@ export function createDiskFiles({ root, verify = false, shared = false }: DiskFi
     size: sizeOf,
 
     async local(space, sha256) {
-      if ((await sizeOf(space, sha256)) === null) throw missing(sha256);
+      if ((await sizeOf(space, sha256)) === null) throw missingBytes(sha256);
       return { path: pathOf(space, sha256), release: async () => undefined };
     },
 
     async remove(space, sha256) {
-      if (SHA256.test(sha256)) await rm(pathOf(space, sha256), { force: true });
+      if (isSha256(sha256)) await rm(pathOf(space, sha256), { force: true });
     },
 
     async *list(space) {
-      for await (const folder of entries(join(root, folderName(space)))) {
+      for await (const folder of entries(join(root, spaceFolder(space)))) {
         if (!/^[0-9a-f]{2}$/.test(folder)) continue;
-        for await (const sha256 of entries(join(root, folderName(space), folder))) {
+        for await (const sha256 of entries(join(root, spaceFolder(space), folder))) {
           const bytes = await sizeOf(space, sha256);
           if (bytes !== null) yield { sha256, bytes };
         }
@@ -102,11 +102,11 @@ export function createDiskFiles({ root, verify = false, shared = false }: DiskFi
   };
 
   function pathOf(space: string, sha256: string): string {
-    return join(root, folderName(space), sha256.slice(0, 2), sha256);
+    return join(root, blobPath(space, sha256));
   }
 
   async function sizeOf(space: string, sha256: string): Promise<number | null> {
-    if (!SHA256.test(sha256)) return null;
+    if (!isSha256(sha256)) return null;
     try {
       return (await stat(pathOf(space, sha256))).size;
     } catch (error) {
@@ -116,11 +116,11 @@ export function createDiskFiles({ root, verify = false, shared = false }: DiskFi
   }
 
   async function openBlob(space: string, sha256: string) {
-    if (!SHA256.test(sha256)) throw missing(sha256);
+    if (!isSha256(sha256)) throw missingBytes(sha256);
     try {
       return await open(pathOf(space, sha256), 'r');
     } catch (error) {
-      throw systemCode(error) === 'ENOENT' ? missing(sha256) : error;
+      throw systemCode(error) === 'ENOENT' ? missingBytes(sha256) : error;
     }
   }
 
@@ -161,18 +161,6 @@ export function createDiskFiles({ root, verify = false, shared = false }: DiskFi
   }
 }
 
-/** A space as a folder name: odd characters are escaped, so that no space can name a path or another's folder. */
-function folderName(space: string): string {
-  const escaped = space.replace(
-    /[^a-z0-9_-]/gu,
-    (character) => `%${character.codePointAt(0)?.toString(16)}.`,
-  );
-  // Longer than a file system takes: its digest, which no escaped name looks like.
-  return escaped.length > 0 && escaped.length <= 200
-    ? escaped
-    : `~${createHash('sha256').update(escaped).digest('hex')}`;
-}
-
 async function fsyncFile(path: string): Promise<void> {
   // Windows syncs only what may be written.
   const handle = await open(path, process.platform === 'win32' ? 'r+' : 'r');
@@ -200,29 +188,4 @@ async function* entries(folder: string): AsyncGenerator<string> {
   } catch (error) {
     if (systemCode(error) !== 'ENOENT') throw error;
   }
-}
-
-/** Holds the last chunk back until the sum is known, so that no reader takes damaged bytes for whole. */
-function verified(source: Readable, sha256: string): Readable {
-  const hash = createHash('sha256');
-  let held: Buffer | null = null;
-  const check = new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      hash.update(chunk);
-      const before = held;
-      held = chunk;
-      done(null, before ?? undefined);
-    },
-    flush(done) {
-      if (hash.digest('hex') === sha256) done(null, held ?? undefined);
-      else done(new SheafError('internal', `The stored bytes of ${sha256} are damaged.`, { sha256 }));
-    },
-  });
-  source.on('error', (error) => check.destroy(error));
-  check.on('close', () => source.destroy());
-  return source.pipe(check);
-}
-
-function missing(sha256: string): SheafError {
-  return new SheafError('not_found', `No stored bytes have the sha256 ${sha256.slice(0, 64)}.`, { sha256 });
 }

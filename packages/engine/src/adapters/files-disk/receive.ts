@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
-import { SheafError } from '@sheaf/protocol';
 import type { StoredBytes } from '../../ports/files.ts';
+import { tooLarge } from '../stored-bytes.ts';
 
 /** Writes a stream to a new file, which is not durable yet, and says what came. */
 export async function receive(source: Readable, path: string, maxBytes: number): Promise<StoredBytes> {
@@ -13,11 +13,7 @@ export async function receive(source: Readable, path: string, maxBytes: number):
     for await (const part of source) {
       const chunk: Uint8Array = typeof part === 'string' ? Buffer.from(part) : part;
       bytes += chunk.byteLength;
-      if (bytes > maxBytes) {
-        throw new SheafError('too_large', `The file is larger than ${maxBytes} bytes.`, {
-          max_bytes: maxBytes,
-        });
-      }
+      if (bytes > maxBytes) throw tooLarge(maxBytes);
       hash.update(chunk);
       await handle.writeFile(chunk);
     }
@@ -25,30 +21,4 @@ export async function receive(source: Readable, path: string, maxBytes: number):
     await handle.close();
   }
   return { sha256: hash.digest('hex'), bytes };
-}
-
-/**
- * The sum of a local file.
- *
- * @throws invalid when it changes while it is read.
- */
-export async function hashFile(path: string): Promise<StoredBytes> {
-  const hash = createHash('sha256');
-  const handle = await open(path, 'r');
-  try {
-    const before = await handle.stat();
-    let bytes = 0;
-    for await (const chunk of handle.createReadStream({ autoClose: false, highWaterMark: 262_144 })) {
-      bytes += chunk.length;
-      hash.update(chunk);
-    }
-    const after = await handle.stat();
-    // A writer that was not waited for: the sum would not be that of what is stored in the end.
-    if (bytes !== before.size || after.size !== before.size || after.mtimeMs !== before.mtimeMs) {
-      throw new SheafError('invalid', `${path} was still being written; wait for the writer to end.`);
-    }
-    return { sha256: hash.digest('hex'), bytes };
-  } finally {
-    await handle.close();
-  }
 }
