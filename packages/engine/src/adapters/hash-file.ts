@@ -21,10 +21,15 @@ export async function hashFile(path: string): Promise<StoredBytes> {
     const after = await handle.stat();
     // A writer that was not waited for: the sum would not be that of what is stored in the end.
     if (bytes !== before.size || after.size !== before.size || after.mtimeMs !== before.mtimeMs) {
-      throw new SheafError('invalid', `${path} was still being written; wait for the writer to end.`);
+      throw stillWritten(path);
     }
     return { sha256: hash.digest('hex'), bytes };
   } finally {
     await handle.close();
   }
+}
+
+/** A file that no longer is what its sum was taken of. */
+export function stillWritten(path: string): SheafError {
+  return new SheafError('invalid', `${path} was still being written; wait for the writer to end.`);
 }
