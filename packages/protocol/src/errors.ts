@@ -130,7 +130,12 @@ export const ERRORS = {
     retryable: false,
     means: 'A mistake of ours; the request id finds it in the log.',
   },
-  store_unavailable: { status: 503, exit: 8, retryable: true, means: 'The database does not answer.' },
+  store_unavailable: {
+    status: 503,
+    exit: 8,
+    retryable: true,
+    means: 'The database or the bucket of the files does not answer.',
+  },
   shutting_down: {
     status: 503,
     exit: 8,

@@ -9,11 +9,12 @@ export type StoredBytes = { sha256: string; bytes: number };
  */
 export interface Files {
   /**
-   * Stores a stream. When it resolves, the bytes are on disk for good (file and folder fsynced) and
+   * Stores a stream. When it resolves, the bytes are kept for good (on a disk: file and folder fsynced) and
    * whole; when it rejects, nothing is visible. Storing equal bytes twice keeps one copy.
    *
    * @throws too_large past `max_bytes`; storage_full when the disk is full or refuses; storage_failed
-   * when it failed to keep a write (EIO).
+   * when it failed to keep a write (EIO); of a bucket store_unavailable when it does not answer, and
+   * bad_config when it refuses keys or rights.
    */
   put(space: string, source: Readable, options?: { max_bytes?: number }): Promise<StoredBytes>;
   /**
@@ -24,7 +25,8 @@ export interface Files {
    */
   adopt(space: string, path: string): Promise<StoredBytes>;
   /**
-   * Opens stored bytes, whole or from `start` to `end` (both inclusive).
+   * Opens stored bytes, whole or from `start` to `end` (both inclusive); a range that goes past the
+   * end gives what there is. Damage that is found ends the stream in an error, never in silence.
    *
    * @throws not_found when there are none.
    */

@@ -57,6 +57,38 @@ export function filesContract(
       expect((await read(files, id, { start: 9, end: 9 })).toString()).toBe('9');
     });
 
+    filesTest('reads what there is of a range that goes past the end', async (files) => {
+      const { sha256: id } = await files.put(SPACE, Readable.from([Buffer.from('0123456789')]));
+      expect((await read(files, id, { start: 8, end: 100 })).toString()).toBe('89');
+      expect(await read(files, id, { start: 10, end: 100 })).toHaveLength(0);
+    });
+
+    filesTest(
+      'keeps what is larger than one write, whether it streams in or is taken over',
+      async (files, folder) => {
+        const bytes = randomBytes(17_000_000);
+        const path = join(folder, 'large');
+        await writeFile(path, bytes.subarray(1));
+        const put = await files.put(SPACE, Readable.from(slices(bytes, 1_000_000)));
+        expect(put).toEqual({ sha256: sha256(bytes), bytes: bytes.length });
+        expect((await read(files, put.sha256)).equals(bytes)).toBe(true);
+        const adopted = await files.adopt(SPACE, path);
+        expect(adopted).toEqual({ sha256: sha256(bytes.subarray(1)), bytes: bytes.length - 1 });
+        const end = await read(files, adopted.sha256, { start: 16_900_000, end: 16_999_998 });
+        expect(end.equals(bytes.subarray(16_900_001))).toBe(true);
+      },
+    );
+
+    filesTest('ends the source when it refuses', async (files) => {
+      const endless = new Readable({
+        read() {
+          this.push(Buffer.alloc(1_000));
+        },
+      });
+      await caught(files.put(SPACE, endless, { max_bytes: 5_000 }));
+      expect(endless.destroyed).toBe(true);
+    });
+
     filesTest('stores equal bytes once, also when they come at the same time', async (files) => {
       const puts = Array.from({ length: 12 }, () => files.put(SPACE, Readable.from([Buffer.from('same')])));
       const stored = await Promise.all(puts);
@@ -162,9 +194,11 @@ export function filesContract(
 
     filesTest('lends a local path to read at', async (files) => {
       const { sha256: id } = await files.put(SPACE, Readable.from([Buffer.from('read me')]));
-      const { path, release } = await files.local(SPACE, id);
-      expect(await readFile(path, 'utf8')).toBe('read me');
-      await release();
+      const lent = await Promise.all([files.local(SPACE, id), files.local(SPACE, id)]);
+      for (const { path, release } of lent) {
+        expect(await readFile(path, 'utf8')).toBe('read me');
+        await release();
+      }
     });
 
     filesTest('removes bytes, and does not mind when they are gone', async (files) => {
@@ -196,6 +230,10 @@ export function filesContract(
 
 async function read(files: Files, id: string, range?: { start: number; end: number }): Promise<Buffer> {
   return Buffer.concat(await (await files.open(SPACE, id, range)).toArray());
+}
+
+function* slices(bytes: Buffer, size: number): Generator<Buffer> {
+  for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
 }
 
 async function listed(files: Files, space: string): Promise<StoredBytes[]> {
