@@ -1,11 +1,11 @@
 import { z } from 'zod';
 import { newItemSchema } from './item.ts';
+import { MAX_ITEMS } from './limits.ts';
 import {
   backoffSchema,
   canarySchema,
   concurrencySchema,
   failureBudgetSchema,
-  MAX_ITEMS,
   type Policies,
   policiesSchema,
   prioritySchema,

@@ -4,6 +4,7 @@ export * from './event.ts';
 export * from './fingerprint.ts';
 export * from './ids.ts';
 export * from './item.ts';
+export * from './limits.ts';
 export * from './naming.ts';
 export * from './policies.ts';
 export * from './processor-info.ts';

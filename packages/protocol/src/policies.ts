@@ -1,10 +1,5 @@
 import { z } from 'zod';
-
-/** The most items one batch may have. */
-export const MAX_ITEMS = 10_000_000;
-
-/** The most items of one batch that may run at the same time. */
-export const MAX_CONCURRENCY = 1_000;
+import { MAX_CONCURRENCY, MAX_ITEMS } from './limits.ts';
 
 export const prioritySchema = z.int().min(0).max(9);
 export const concurrencySchema = z.int().min(1).max(MAX_CONCURRENCY);
@@ -59,9 +54,3 @@ export const DEFAULT_POLICIES = {
   canary: null,
   recovery: null,
 } as const satisfies Policies;
-
-export const DEFAULT_CONCURRENCY = 4;
-export const DEFAULT_PRIORITY = 5;
-
-/** Retried items overtake the rest of their batch. */
-export const RETRY_PRIORITY = 8;

@@ -1,4 +1,4 @@
-import { SheafError } from '@sheaf/protocol';
+import { SheafError } from '@sheaf/protocol/words';
 import { sql } from 'kysely';
 import type { Store } from '../../ports/store.ts';
 import type { Session } from './session.ts';

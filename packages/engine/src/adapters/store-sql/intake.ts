@@ -8,7 +8,7 @@ import {
   MAX_ITEMS,
   type Policies,
   SheafError,
-} from '@sheaf/protocol';
+} from '@sheaf/protocol/words';
 import { sql } from 'kysely';
 import type { NewBatch, NewItemRow, Store } from '../../ports/store.ts';
 import { toBatch } from './rows.ts';

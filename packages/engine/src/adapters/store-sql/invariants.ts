@@ -1,4 +1,4 @@
-import { isActive, isFinal } from '@sheaf/protocol';
+import { isActive, isFinal } from '@sheaf/protocol/words';
 import { sql } from 'kysely';
 import type { Store } from '../../ports/store.ts';
 import type { Db } from './dialect.ts';

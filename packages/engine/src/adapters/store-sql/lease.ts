@@ -1,4 +1,4 @@
-import { isActive, type Policies } from '@sheaf/protocol';
+import { isActive, type Policies } from '@sheaf/protocol/words';
 import { type RawBuilder, sql } from 'kysely';
 import type { LeaseAnswer, LeaseRefusal, Served } from '../../ports/leasing.ts';
 import type { Store } from '../../ports/store.ts';

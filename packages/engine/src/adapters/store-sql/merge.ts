@@ -1,4 +1,4 @@
-import { isFinal, type Policies, SheafError } from '@sheaf/protocol';
+import { isFinal, type Policies, SheafError } from '@sheaf/protocol/words';
 import { sql } from 'kysely';
 import type { Store } from '../../ports/store.ts';
 import { clearLeftover } from './give-back.ts';

@@ -1,4 +1,4 @@
-import { SheafError } from '@sheaf/protocol';
+import { SheafError } from '@sheaf/protocol/words';
 import { sql } from 'kysely';
 import type { ColumnTypes, Db, Dialect } from './dialect.ts';
 import { initial } from './migrations/0001-initial.ts';

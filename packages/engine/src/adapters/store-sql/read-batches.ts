@@ -1,4 +1,4 @@
-import { type Json, SheafError, type StoredEvent } from '@sheaf/protocol';
+import { type Json, SheafError, type StoredEvent } from '@sheaf/protocol/words';
 import { type Expression, type ExpressionBuilder, type SqlBool, sql } from 'kysely';
 import type { ListBatches, Store } from '../../ports/store.ts';
 import type { Dialect } from './dialect.ts';

@@ -1,5 +1,5 @@
 import type { Attempt, Failure, Item, ItemFile, ItemStatus, Json } from '@sheaf/protocol';
-import { itemId, SheafError } from '@sheaf/protocol';
+import { itemId, SheafError } from '@sheaf/protocol/words';
 import { sql } from 'kysely';
 import type { ListItems, Store } from '../../ports/store.ts';
 import { type Cover, coverOf, firstOpenSeq } from './cover.ts';

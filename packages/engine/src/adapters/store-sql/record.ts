@@ -1,4 +1,4 @@
-import { isActive } from '@sheaf/protocol';
+import { isActive } from '@sheaf/protocol/words';
 import { sql } from 'kysely';
 import type { BatchPulse, LeasedItem, Outcome, RecordAnswer, RecordRequest } from '../../ports/leasing.ts';
 import type { Store } from '../../ports/store.ts';

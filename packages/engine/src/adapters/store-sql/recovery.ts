@@ -1,4 +1,4 @@
-import { fingerprint, type PauseReason, type Policies } from '@sheaf/protocol';
+import { fingerprint, type PauseReason, type Policies } from '@sheaf/protocol/words';
 import { sql } from 'kysely';
 import type { Store } from '../../ports/store.ts';
 import type { Db } from './dialect.ts';

@@ -1,4 +1,4 @@
-import { isFinal, type Policies, RETRY_PRIORITY, SheafError } from '@sheaf/protocol';
+import { isFinal, type Policies, RETRY_PRIORITY, SheafError } from '@sheaf/protocol/words';
 import { type RawBuilder, sql } from 'kysely';
 import type { Store } from '../../ports/store.ts';
 import { clearLeftover } from './give-back.ts';

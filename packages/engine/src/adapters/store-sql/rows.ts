@@ -1,4 +1,4 @@
-import { allowedActions, type Batch, type Json, type Policies, percentComplete } from '@sheaf/protocol';
+import { allowedActions, type Batch, type Json, type Policies, percentComplete } from '@sheaf/protocol/words';
 import { sql } from 'kysely';
 import type { Db } from './dialect.ts';
 import type { BatchRow } from './session.ts';

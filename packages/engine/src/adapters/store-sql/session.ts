@@ -5,7 +5,7 @@ import {
   type BatchStatus,
   SheafError,
   type StoredEvent,
-} from '@sheaf/protocol';
+} from '@sheaf/protocol/words';
 import { CompiledQuery } from 'kysely';
 import type { Turn } from '../../ports/dispatch.ts';
 import type { Db, Dialect } from './dialect.ts';

@@ -1,5 +1,5 @@
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
-import { SheafError } from '@sheaf/protocol';
+import { SheafError } from '@sheaf/protocol/words';
 import { Kysely, type RawBuilder, type SqlBool, SqliteDialect, sql } from 'kysely';
 import type { LeasedItem, Outcome } from '../../ports/leasing.ts';
 import type { Store } from '../../ports/store.ts';

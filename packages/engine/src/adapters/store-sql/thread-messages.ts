@@ -1,4 +1,4 @@
-import { errorCode, SheafError, type StoredEvent } from '@sheaf/protocol';
+import { errorCode, SheafError, type StoredEvent } from '@sheaf/protocol/words';
 import type { Store } from '../../ports/store.ts';
 
 export type Call = { id: number; method: Exclude<keyof Store, 'onEvents'>; args: unknown[] };

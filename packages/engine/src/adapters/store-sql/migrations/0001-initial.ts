@@ -4,7 +4,7 @@ import {
   FINAL_STATUSES,
   OUTCOME_STATUSES,
   PAUSE_REASONS,
-} from '@sheaf/protocol';
+} from '@sheaf/protocol/words';
 import type { ColumnTypes } from '../dialect.ts';
 
 /** The first schema. The database refuses nonsense by itself: states, finality and counters are CHECKed. */
