@@ -1,9 +1,12 @@
 import type { Batch } from '@sheaf/protocol';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { createSeededChance } from '../src/testing/chance.ts';
 import { until } from '../src/testing/until.ts';
 import { createLedger, takes } from './engine/ledger.ts';
 import { numbered, openWorld, type World } from './engine/world.ts';
+
+// Hundreds of commits and some restarts, on whatever disk and beside whatever else runs.
+vi.setConfig({ testTimeout: 60_000 });
 
 const SEEDS = [Number(process.env.CHAOS_SEED ?? 1), 2, 3];
 
