@@ -1,7 +1,9 @@
+import { execFileSync } from 'node:child_process';
 import { closeSync, fsyncSync, openSync, rmSync, writeSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { findPostgresBinaries } from '../packages/engine/src/testing/postgres-server.ts';
 
 /** What the figures were measured on. */
 export function describeMachine(folder: string): Record<string, string> {
@@ -13,6 +15,14 @@ export function describeMachine(folder: string): Record<string, string> {
     sqlite: sqliteVersion(),
     fsync: `${fsyncMs(folder).toFixed(2)} ms`,
   };
+}
+
+/** The server that the cluster's benches start. */
+export function describePostgres(): Record<string, string> {
+  const binaries = findPostgresBinaries();
+  if (binaries === null) return { postgres: 'none' };
+  const said = execFileSync(join(binaries, 'postgres'), ['--version'], { encoding: 'utf8' });
+  return { postgres: /\d+(\.\d+)?/.exec(said)?.[0] ?? said };
 }
 
 /** Absolute figures of a busy machine mean little, and ratios scatter. */

@@ -1,3 +1,6 @@
+/** Handlers in flight, for the bare loops and for Sheaf. */
+export const IN_FLIGHT = 16;
+
 export type Input = { n: number };
 
 /** The input of an item, as everybody gets it. */

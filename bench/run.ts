@@ -2,8 +2,9 @@
  * How fast Sheaf is beside the barest program that does the same: ratios decide, because they hold
  * on any machine; absolute figures are printed with the machine they were measured on.
  *
- *   npm run bench                          everything at full size
- *   npm run bench -- --quick               small sizes, under two minutes
+ *   npm run bench                          everything on one machine's own database, at full size
+ *   npm run bench -- --cluster             worker processes on a PostgreSQL of its own instead
+ *   npm run bench -- --quick               small sizes: under two minutes, and under four for --cluster
  *   npm run bench -- --only noop,retry     some of it
  *   npm run bench -- --no-gate             print only; a ratio below its floor is no error
  *   npm run bench -- --folder /mnt/disk    where the data lies, instead of the system's own folder
@@ -14,8 +15,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Bench, Figures, Line } from './bench.ts';
-import { BENCHES } from './cases/index.ts';
-import { describeMachine, warnOfNoise } from './machine.ts';
+import { benchesOf, type Family } from './benches.ts';
+import { describeMachine, describePostgres, warnOfNoise } from './machine.ts';
 import { printTable } from './table.ts';
 
 /** A side that takes longer than this hangs. */
@@ -23,6 +24,7 @@ const SIDE_LIMIT_MS = 15 * 60_000;
 
 const { values: flags } = parseArgs({
   options: {
+    cluster: { type: 'boolean', default: false },
     quick: { type: 'boolean', default: false },
     only: { type: 'string' },
     'no-gate': { type: 'boolean', default: false },
@@ -30,14 +32,16 @@ const { values: flags } = parseArgs({
   },
 });
 
+const family: Family = flags.cluster ? 'cluster' : 'embedded';
+const benches = await benchesOf(family);
 const wanted = flags.only?.split(',');
-const unknown = (wanted ?? []).filter((name) => !BENCHES.some((bench) => bench.name === name));
+const unknown = (wanted ?? []).filter((name) => !benches.some((bench) => bench.name === name));
 if (unknown.length > 0) {
-  console.error(`No bench ${unknown.join(', ')}; there are ${BENCHES.map(({ name }) => name).join(', ')}.`);
+  console.error(`No bench ${unknown.join(', ')}; there are ${benches.map(({ name }) => name).join(', ')}.`);
   process.exit(2);
 }
 
-const machine = describeMachine(flags.folder);
+const machine = { ...describeMachine(flags.folder), ...(flags.cluster && describePostgres()) };
 console.log(
   Object.entries(machine)
     .map(([name, value]) => `${name} ${value}`)
@@ -47,7 +51,7 @@ warnOfNoise();
 
 const lines: Line[] = [];
 const figures: Record<string, Record<string, Figures[]>> = {};
-for (const bench of BENCHES.filter(({ name }) => wanted === undefined || wanted.includes(name))) {
+for (const bench of benches.filter(({ name }) => wanted === undefined || wanted.includes(name))) {
   try {
     const runs = await runBench(bench);
     figures[bench.name] = runs;
@@ -61,7 +65,7 @@ for (const bench of BENCHES.filter(({ name }) => wanted === undefined || wanted.
 
 printTable(lines);
 warnOfNoise();
-keep({ at: new Date().toISOString(), quick: flags.quick, machine, lines, figures });
+keep({ at: new Date().toISOString(), family, quick: flags.quick, machine, lines, figures });
 if (!flags['no-gate'] && lines.some(({ ok }) => ok === false)) process.exitCode = 1;
 
 /** All sides in turn, as often as the bench asks for: raw, ours, raw, ours … */
@@ -86,7 +90,7 @@ async function runBench(bench: Bench): Promise<Record<string, Figures[]>> {
 /** A process and a folder of its own: no side warms another one's caches, and memory is its alone. */
 async function runSide(bench: string, side: string, size: number): Promise<Figures> {
   const folder = mkdtempSync(join(flags.folder, 'sheaf-bench-'));
-  const child = fork(join(import.meta.dirname, 'side.ts'), [bench, side, String(size), folder]);
+  const child = fork(join(import.meta.dirname, 'side.ts'), [family, bench, side, String(size), folder]);
   const limit = setTimeout(() => child.kill('SIGKILL'), SIDE_LIMIT_MS);
   try {
     return await new Promise<Figures>((resolve, reject) => {

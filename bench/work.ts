@@ -1,8 +1,5 @@
 import { createEngine, defineProcessor, type Engine, type Processor } from '../packages/engine/src/index.ts';
-import { doNothing, type Input, inputOf } from './nothing.ts';
-
-/** Handlers in flight, for the bare loop and for Sheaf. */
-export const IN_FLIGHT = 16;
+import { doNothing, IN_FLIGHT, type Input, inputOf } from './nothing.ts';
 
 export const noop = defineProcessor<Record<string, never>, Input>({
   name: 'bench.noop',

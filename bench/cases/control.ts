@@ -5,7 +5,9 @@ import { defineProcessor, type Engine, type Processor } from '../../packages/eng
 import { DEFAULT_POLICIES } from '../../packages/protocol/src/index.ts';
 import { openBareDatabase } from '../bare-database.ts';
 import { type Bench, type Figures, type Line, limitLine } from '../bench.ts';
-import { fill, IN_FLIGHT, openEngine } from '../work.ts';
+import { IN_FLIGHT } from '../nothing.ts';
+import { quantile } from '../quantile.ts';
+import { fill, openEngine } from '../work.ts';
 
 const SMALL = 10_000;
 
@@ -157,9 +159,4 @@ async function moveInStore(folder: string): Promise<Figures> {
     p99_ms: quantile(times, 0.99),
     bare_p50_ms: quantile(bareTimes, 0.5),
   };
-}
-
-function quantile(list: readonly number[], share: number): number {
-  const sorted = [...list].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
 }

@@ -2,9 +2,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { insertItems, openBareDatabase } from '../bare-database.ts';
 import { type Bench, limitLine, shareLine } from '../bench.ts';
-import { inputOf } from '../nothing.ts';
+import { IN_FLIGHT, inputOf } from '../nothing.ts';
 import { call, startServer } from '../server.ts';
-import { IN_FLIGHT } from '../work.ts';
 
 /** Lines one piece of the body holds: a client that reads a file sends pieces of about this size. */
 const LINES_A_PIECE = 1_000;

@@ -1,8 +1,8 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { insertItems, openBareDatabase } from '../bare-database.ts';
 import { type Bench, shareLine } from '../bench.ts';
-import { doNothing, type Input, inputOf } from '../nothing.ts';
-import { fill, IN_FLIGHT, noop, openEngine, secondsToComplete } from '../work.ts';
+import { doNothing, IN_FLIGHT, type Input, inputOf } from '../nothing.ts';
+import { fill, noop, openEngine, secondsToComplete } from '../work.ts';
 
 /** Items the bare loop leases and records in one transaction. */
 const CHUNK = 500;

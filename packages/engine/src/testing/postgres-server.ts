@@ -24,15 +24,10 @@ type User = { uid: number; gid: number };
 const LOCAL = '/usr/lib/postgresql';
 const START_MS = 30_000;
 
+const SETTINGS = ['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'timezone=UTC'];
+
 // Never `synchronous_commit=off`: a test that stops the server must find what was acknowledged.
-const SETTINGS = [
-  'listen_addresses=127.0.0.1',
-  'unix_socket_directories=',
-  'fsync=off',
-  'full_page_writes=off',
-  'shared_buffers=32MB',
-  'timezone=UTC',
-].flatMap((setting) => ['-c', setting]);
+const SETTINGS_OF_TESTS = ['fsync=off', 'full_page_writes=off', 'shared_buffers=32MB'];
 
 /**
  * Runs the server and removes its folder when its own input ends: that also happens when the test
@@ -56,9 +51,18 @@ export function findPostgresBinaries(): string | null {
   return [...local, ...embeddedBinaries()].find((folder) => existsSync(join(folder, 'initdb'))) ?? null;
 }
 
-export async function startPostgresServer(binaries: string): Promise<PostgresServer> {
+/**
+ * @param options.durable Whether commits survive a power failure, with the server's own settings: for
+ *   measurements. Tests are faster without.
+ * @param options.parent Where its folder is made; its user must be able to get there.
+ */
+export async function startPostgresServer(
+  binaries: string,
+  { durable = false, parent = tmpdir() }: { durable?: boolean; parent?: string } = {},
+): Promise<PostgresServer> {
+  const settings = [...SETTINGS, ...(durable ? [] : SETTINGS_OF_TESTS)].flatMap((one) => ['-c', one]);
   const user = userForServer();
-  const folder = mkdtempSync(join(tmpdir(), 'sheaf-postgres-'));
+  const folder = mkdtempSync(join(parent, 'sheaf-postgres-'));
   const data = join(folder, 'data');
   let port = 0;
   let running: ChildProcess | null = null;
@@ -98,7 +102,7 @@ export async function startPostgresServer(binaries: string): Promise<PostgresSer
 
   async function start(): Promise<void> {
     if (running !== null) return;
-    const server = [join(binaries, 'postgres'), '-D', data, '-p', String(port), ...SETTINGS];
+    const server = [join(binaries, 'postgres'), '-D', data, '-p', String(port), ...settings];
     const child = spawn('/bin/sh', ['-c', GUARD, 'guard', folder, ...server], {
       ...user,
       cwd: folder,
