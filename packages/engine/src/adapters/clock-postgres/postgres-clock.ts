@@ -36,7 +36,8 @@ export async function createPostgresClock(options: {
   let measuring: Promise<void> | null = null;
   let offset = await measure().catch(async (error: unknown) => {
     await pool.end();
-    throw new SheafError('store_unavailable', 'PostgreSQL does not answer: no time.', {}, error);
+    const what = error instanceof Error ? error.message : String(error);
+    throw new SheafError('store_unavailable', `PostgreSQL does not tell the time: ${what}`, {}, error);
   });
   const timer = setInterval(() => {
     measuring ??= correct().finally(() => {

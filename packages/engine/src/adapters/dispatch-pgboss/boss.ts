@@ -7,6 +7,8 @@ import { turnStatements } from './turn-rows.ts';
 /** A started pg-boss, made anew whenever its schema was taken away. */
 export type Boss = {
   current(): PgBoss;
+  /** Where pg-boss tells of new jobs; null where it cannot. */
+  channel(): string | null;
   /**
    * Makes the queue of a pool, once.
    *
@@ -40,22 +42,36 @@ export async function startBoss(options: {
   const statements = turnStatements(schema);
   const queues = new Set<string>();
   let repairing: Promise<void> | null = null;
+  let isClosed = false;
+  let channel: string | null = null;
   let repairedAt = Number.NEGATIVE_INFINITY;
   let boss = await start();
 
-  return { current: () => boss, ensureQueue, repair, close: () => stop(boss) };
+  return {
+    current: () => boss,
+    channel: () => channel,
+    ensureQueue,
+    repair,
+    async close() {
+      isClosed = true;
+      await repairing?.catch(() => {});
+      await stop(boss);
+    },
+  };
 
   async function start(): Promise<PgBoss> {
     const db: Db = {
       executeSql: (text, values) => pool.query(text, values),
-      listen: (channel) =>
-        listenPostgres({
+      listen(name) {
+        channel = name;
+        return listenPostgres({
           url: options.url,
-          channel,
+          channel: name,
           application_name: 'sheaf turns',
           onHeard: options.onTurn,
           onUp: options.onTurn,
-        }),
+        });
+      },
     };
     const made = new PgBoss({ db, schema, supervise: false, schedule: false, useListenNotify: true });
     // Its own timers meet every outage, too; we notice by our own calls.
@@ -84,7 +100,8 @@ export async function startBoss(options: {
   }
 
   function repair(): Promise<void> {
-    if (repairing === null && performance.now() - repairedAt < REPAIR_MS) return Promise.resolve();
+    const isSoon = performance.now() - repairedAt < REPAIR_MS;
+    if (isClosed || (repairing === null && isSoon)) return Promise.resolve();
     repairing ??= repairNow().finally(() => {
       repairing = null;
       repairedAt = performance.now();

@@ -44,7 +44,10 @@ const BEAT_MS = 2_000;
 
 /** A turn nobody has touched for this long is somebody else's; three beats. */
 const SILENT_MS = 6_000;
+
+/** The guess whether turns wait is made anew after this, and not believed any more after that. */
 const LOOK_MS = 250;
+const STALE_MS = 2_000;
 
 /** Offers kept while they cannot be made; the sweep makes the others. */
 const MAX_LATER = 1_000;
@@ -73,9 +76,7 @@ export async function createPgBossDispatch(options: PgBossDispatchOptions): Prom
     max: 4,
     keepAlive: true,
     connectionTimeoutMillis: 5_000,
-    statement_timeout: 10_000,
     query_timeout: 15_000,
-    idle_in_transaction_session_timeout: 10_000,
   });
   // An idle connection that breaks is replaced; whoever needs one finds out by himself.
   pool.on('error', () => {});
@@ -95,7 +96,8 @@ export async function createPgBossDispatch(options: PgBossDispatchOptions): Prom
 
   const boss = await startBoss({ url, pool, schema, onTurn: feed }).catch(async (error: unknown) => {
     await pool.end();
-    throw new SheafError('store_unavailable', 'PostgreSQL does not answer: no turns.', {}, error);
+    const what = error instanceof Error ? error.message : String(error);
+    throw new SheafError('store_unavailable', `Turns cannot be kept in PostgreSQL: ${what}`, {}, error);
   });
   const queues = createTurnQueues({ boss, pool, schema });
   for (const name of pools) await boss.ensureQueue(name);
@@ -156,8 +158,9 @@ export async function createPgBossDispatch(options: PgBossDispatchOptions): Prom
     },
 
     hasWaiting(least = Number.NEGATIVE_INFINITY) {
-      if (!isClosed && performance.now() - lookedAt >= LOOK_MS) void look();
-      return best !== null && best >= least;
+      const age = performance.now() - lookedAt;
+      if (!isClosed && age >= LOOK_MS) void look();
+      return age < STALE_MS && best !== null && best >= least;
     },
 
     async close() {
@@ -247,14 +250,16 @@ export async function createPgBossDispatch(options: PgBossDispatchOptions): Prom
     await trying(async () => {
       await queues.touch([...inHand.values()]);
       await queues.reap(SILENT_MS);
-      if (later.size > 0) {
-        const turns = [...later.values()];
-        later.clear();
-        await queues.fileNow(turns);
-      }
       isTroubled = false;
     });
-    for (const taken of isTroubled ? [] : [...unended]) await giveBack(taken);
+    const turns = [...later.values()];
+    if (isTroubled || (turns.length === 0 && unended.size === 0)) return;
+    later.clear();
+    await trying(
+      () => queues.fileNow(turns),
+      () => keep(turns),
+    );
+    for (const taken of [...unended]) await giveBack(taken);
   }
 
   function keep(turns: readonly Turn[]): void {

@@ -36,6 +36,9 @@ export type TurnQueues = {
 /** The first finds what is there, the second what somebody filed meanwhile, the third a queue made again. */
 const PASSES = 3;
 
+/** A stopped process must not keep turns locked. */
+const LIMIT_MS = 10_000;
+
 export function createTurnQueues(options: { boss: Boss; pool: pg.Pool; schema: string }): TurnQueues {
   const { boss, pool } = options;
   const statements = turnStatements(options.schema);
@@ -89,7 +92,13 @@ export function createTurnQueues(options: { boss: Boss; pool: pg.Pool; schema: s
   ): Promise<void> {
     let left = turns;
     for (let pass = 1; pass <= PASSES; pass++) {
-      const met = await executeSql(statements.meet, [name, left.map(keyOf), left.map(jobPriority)]);
+      const met = await executeSql(statements.meet({ wait: pass === 1 }), [
+        name,
+        left.map(keyOf),
+        left.map(jobPriority),
+        boss.channel(),
+      ]);
+      // As the statement says.
       const known = new Set((met.rows as { key: string }[]).map(({ key }) => key));
       left = left.filter((turn) => !known.has(keyOf(turn)));
       if (left.length === 0) return;
@@ -109,7 +118,9 @@ export function createTurnQueues(options: { boss: Boss; pool: pg.Pool; schema: s
   async function transaction(work: (executeSql: ExecuteSql) => Promise<void>): Promise<void> {
     const client = await pool.connect();
     try {
-      await client.query('begin');
+      // Not as settings of the session: a pooler in between would refuse them.
+      await client.query(`begin; set local statement_timeout = ${LIMIT_MS};
+        set local idle_in_transaction_session_timeout = ${LIMIT_MS}`);
       await work((text, values) => client.query(text, values));
       await client.query('commit');
       client.release();

@@ -38,15 +38,17 @@ export function turnStatements(schema: string) {
     /**
      * Locks the jobs of these keys until the transaction ends: nobody takes or ends them before what
      * it did can be seen. One in hand is marked, one that waits at another priority is filed anew.
-     * Locked in the order of keys, so that two offers never wait for each other.
+     * Who looks meanwhile passes over those that wait, so he is called at the end ($4: the channel).
+     * Locked in the order of keys, so that two offers never wait for each other; `skip locked` for a
+     * second look, which is no longer in that order.
      */
-    meet: `
+    meet: ({ wait }: { wait: boolean }) => `
       with met as (
         select j.id, j.singleton_key, j.state, j.priority, o.priority as wanted
         from ${job} j join unnest($2::text[], $3::int[]) as o (key, priority)
           on coalesce(j.singleton_key, '') = o.key
         where j.name = $1 and j.state <= 'active' and j.policy = 'exclusive'
-        order by j.singleton_key for update of j
+        order by j.singleton_key for update of j ${wait ? '' : 'skip locked'}
       ), changed as (
         update ${job} j set
           output = case when m.state = 'active' then '{"again":true}'::jsonb else j.output end,
@@ -54,7 +56,9 @@ export function turnStatements(schema: string) {
           created_on = case when m.state = 'active' then j.created_on else now() end
         from met m where j.name = $1 and j.id = m.id and (m.state = 'active' or m.priority <> m.wanted)
       )
-      select singleton_key as key from met`,
+      select singleton_key as key,
+        case when state < 'active' and $4::text is not null then pg_notify($4, $1) end
+      from met`,
     /** Ends turns in hand. A turn leaves no history: its row goes, and nothing has to be cleaned up later. */
     end: `
       delete from ${job} where name = $1 and id = any($2::uuid[]) and state = 'active'
