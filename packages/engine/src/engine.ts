@@ -282,6 +282,7 @@ function createRunner(concurrency: number): Runner {
   const children = createProcessRunner({ max_children: concurrency });
   return {
     run: (task, news) => (task.processor.isolation === 'inline' ? inline : children).run(task, news),
+    runRow: (tasks, caller) => children.runRow(tasks, caller),
     async close() {
       await Promise.all([inline.close(), children.close()]);
     },

@@ -160,7 +160,7 @@ describe('children', () => {
   });
 
   test('are replaced after many items', async () => {
-    const runner = open({ max_children: 1, max_items_per_child: 10 });
+    const runner = open({ max_children: 1, max_items_per_child: 10, min_child_age_ms: 0 });
     const first = resultOf(await runTask(runner, task('pid')));
     await until('another child serves', async () => resultOf(await runTask(runner, task('pid'))) !== first);
   });

@@ -49,6 +49,25 @@ export interface Runner {
     task: RunTask,
     options: { signal: AbortSignal | null; onNews: (news: RunNews) => void },
   ): Promise<RunResult>;
+  /**
+   * Runs tasks of one processor and one config in one slot, one after the other, and tells each
+   * result as it comes: handed over together, fast items cost little more than one. Absent where
+   * it would gain nothing.
+   *
+   * When it resolves the slot is free. A task without a result by then was not begun: one before it
+   * was slow, was stopped or ended the child. Or it did end, and its child died before it could tell;
+   * so only tasks that may run twice belong here. The item that a dead child was at is always named.
+   *
+   * @param options.onResult `ran_ms`: how long the task itself took, as far as its child is believed.
+   */
+  runRow?(
+    tasks: readonly RunTask[],
+    options: {
+      signal: AbortSignal | null;
+      onNews: (index: number, news: RunNews) => void;
+      onResult: (index: number, result: RunResult, ranMs: number) => void;
+    },
+  ): Promise<void>;
   /** Ends every child. Attempts still running end as `cancelled`, and so does every later `run`. */
   close(): Promise<void>;
 }

@@ -4,7 +4,7 @@ import type { Chance, Clock } from '../ports/clock.ts';
 import type { Files } from '../ports/files.ts';
 import type { LeasedBatch, LeasedItem, OutputRow } from '../ports/leasing.ts';
 import type { Processor, WorkItem } from '../ports/processor.ts';
-import type { RunNews, Runner, RunOutput, RunResult } from '../ports/runner.ts';
+import type { RunNews, Runner, RunOutput, RunResult, RunTask } from '../ports/runner.ts';
 
 /** What became of one try, before it is decided what follows. */
 export type Ended = {
@@ -29,6 +29,21 @@ export type AttemptContext = {
   signal: AbortSignal;
 };
 
+/** One context for all items with the same config: a child is sent each config once. */
+export function createContexts(
+  common: Omit<AttemptContext, 'config'>,
+  configs: Readonly<Record<number, Json>>,
+): (configNo: number) => AttemptContext {
+  const contexts = new Map<number, AttemptContext>();
+  return (configNo) => {
+    const known = contexts.get(configNo);
+    if (known !== undefined) return known;
+    const context = { ...common, config: configs[configNo] ?? {} };
+    contexts.set(configNo, context);
+    return context;
+  };
+}
+
 type Tools = {
   runner: Runner;
   files: Files;
@@ -38,74 +53,175 @@ type Tools = {
   onDiskFull: () => Promise<boolean>;
 };
 
+/** Whether a slot may get several items at once: only where a child runs them, and where they may run twice. */
+export function mayRunInRows({ isolation, idempotent }: Processor): boolean {
+  return isolation === 'process' && idempotent;
+}
+
 type Said = Omit<Ended, 'item' | 'started_at' | 'duration_ms' | 'isVoid'>;
 
+/** Who wants to know how items fare. */
+export type AttemptWatch = {
+  onNews(item: LeasedItem, news: RunNews): void;
+  /** Called once for each item that was begun, perhaps after its slot is free: its outputs are stored meanwhile. */
+  onEnded(ended: Ended): void;
+};
+
 /**
- * Runs one item and keeps its outputs. The bytes of outputs are stored before the outcome names
- * them: a crash in between leaves a file that nobody knows, never a completed item without its file.
+ * Runs items in one slot, one after the other, and keeps their outputs. The bytes of outputs are
+ * stored before the outcome names them: a crash in between leaves a file that nobody knows, never a
+ * completed item without its file.
  *
  * Never rejects: whatever goes wrong is what became of the attempt.
+ *
+ * @param items Several only where they may run twice: see `Runner.runRow`.
+ * @returns The items that go back unburned, when the slot is free.
  */
-export async function runAttempt(
+export async function runAttempts(
   tools: Tools,
   context: AttemptContext,
-  item: LeasedItem,
-  onNews: (news: RunNews) => void,
-): Promise<Ended> {
-  const startedAt = tools.clock.now();
-  const from = performance.now();
-  let said: Said;
+  items: readonly LeasedItem[],
+  watch: AttemptWatch,
+): Promise<readonly LeasedItem[]> {
+  const attempts = items.map((item): Attempt => {
+    const from = performance.now();
+    return { item, input: null, from, started_at: tools.clock.now(), ran_ms: null, isOver: false };
+  });
   try {
-    said = await run(tools, context, item, onNews);
+    for (const attempt of attempts) {
+      // Every wait costs a fast item something: most have no file.
+      if (attempt.item.file !== null) await openInput(tools, context, attempt, watch);
+    }
+    const [first] = attempts;
+    if (attempts.length > 1) await runRow(tools, context, attempts, watch);
+    else if (first !== undefined && !first.isOver) await runOne(tools, context, first, watch);
   } catch (error) {
     // A mistake of ours; the item must not hang on it.
-    said = failedBy('internal', `The attempt could not be made: ${messageOf(error)}`);
+    const said = failedBy('internal', `The attempt could not be made: ${messageOf(error)}`);
+    for (const attempt of attempts) if (!attempt.isOver) await end(tools, attempt, said, watch);
   }
+  return attempts.length === 1 ? NONE : attempts.filter(({ isOver }) => !isOver).map(({ item }) => item);
+}
+
+const NONE: readonly LeasedItem[] = [];
+
+type Attempt = {
+  item: LeasedItem;
+  input: { path: string; release: () => Promise<void> } | null;
+  from: number;
+  started_at: number;
+  /** Set when the handler has ended and its outputs are being stored. */
+  ran_ms: number | null;
+  isOver: boolean;
+};
+
+async function openInput(
+  tools: Tools,
+  { batch }: AttemptContext,
+  attempt: Attempt,
+  watch: AttemptWatch,
+): Promise<void> {
+  try {
+    attempt.input = await tools.files.local(batch.space, attempt.item.file?.sha256 ?? '');
+  } catch (error) {
+    const said = failedBy('input_unreadable', `The input file cannot be read: ${messageOf(error)}`);
+    await end(tools, attempt, said, watch);
+  }
+}
+
+async function runOne(
+  tools: Tools,
+  context: AttemptContext,
+  attempt: Attempt,
+  watch: AttemptWatch,
+): Promise<void> {
+  const result = await tools.runner.run(taskOf(context, attempt), {
+    signal: context.signal,
+    onNews: (news) => watch.onNews(attempt.item, news),
+  });
+  await over(tools, context, attempt, result, watch);
+}
+
+async function runRow(
+  tools: Tools,
+  context: AttemptContext,
+  all: readonly Attempt[],
+  watch: AttemptWatch,
+): Promise<void> {
+  const attempts = all.filter(({ isOver }) => !isOver);
+  const tasks = attempts.map((attempt) => taskOf(context, attempt));
+  const ending: (Promise<void> | undefined)[] = [];
+  await tools.runner.runRow?.(tasks, {
+    signal: context.signal,
+    onNews(index, news) {
+      const attempt = attempts[index];
+      if (attempt !== undefined) watch.onNews(attempt.item, news);
+    },
+    onResult(index, result, ranMs) {
+      const attempt = attempts[index];
+      if (attempt === undefined) return;
+      // It had to wait for those before it.
+      const waited = Math.max(0, performance.now() - attempt.from - ranMs);
+      attempt.from += waited;
+      attempt.started_at += Math.round(waited);
+      ending.push(over(tools, context, attempt, result, watch));
+    },
+  });
+  await Promise.all(ending);
+  for (const attempt of attempts) if (!attempt.isOver) await release(attempt);
+}
+
+/** The handler has ended. Its slot waits for what the outcome means, but not until outputs are stored. */
+function over(
+  tools: Tools,
+  { batch }: AttemptContext,
+  attempt: Attempt,
+  result: RunResult,
+  watch: AttemptWatch,
+): Promise<void> | undefined {
+  if (!result.ok || result.outputs.length === 0) return end(tools, attempt, saidBy(result), watch);
+  attempt.isOver = true;
+  attempt.ran_ms = performance.now() - attempt.from;
+  void keep(tools, batch.space, result).then((said) => end(tools, attempt, said, watch));
+  return undefined;
+}
+
+async function end(tools: Tools, attempt: Attempt, said: Said, watch: AttemptWatch): Promise<void> {
+  attempt.isOver = true;
+  const { item, started_at, ran_ms, from } = attempt;
   const { result, failure, metrics, outputs, log } = said;
-  return {
+  const durationMs = Math.round(ran_ms ?? performance.now() - from);
+  if (attempt.input !== null) await release(attempt);
+  const isVoid = failure !== null && (await isNoOutcome(tools, failure.error));
+  watch.onEnded({
     item,
-    started_at: startedAt,
-    duration_ms: Math.round(performance.now() - from),
+    started_at,
+    duration_ms: durationMs,
     result,
     failure,
     metrics,
     outputs,
     log,
-    isVoid: failure !== null && (await isNoOutcome(tools, failure.error)),
-  };
+    isVoid,
+  });
+}
+
+async function release({ input }: Attempt): Promise<void> {
+  await input?.release();
 }
 
 async function isNoOutcome(tools: Tools, { kind, code }: Failure): Promise<boolean> {
   return kind === 'cancelled' || (code === 'storage_full' && (await tools.onDiskFull()));
 }
 
-async function run(
-  tools: Tools,
-  context: AttemptContext,
-  item: LeasedItem,
-  onNews: (news: RunNews) => void,
-): Promise<Said> {
-  const { batch } = context;
-  let input: { path: string; release: () => Promise<void> } | null = null;
-  try {
-    if (item.file !== null) input = await tools.files.local(batch.space, item.file.sha256);
-  } catch (error) {
-    return failedBy('input_unreadable', `The input file cannot be read: ${messageOf(error)}`);
-  }
-  try {
-    const task = {
-      processor: context.processor,
-      config: context.config,
-      item: workItem(batch, item, input?.path ?? null),
-      timeout_ms: batch.policies.item_timeout_ms,
-      work_dir: `${context.work_dir}/${item.seq}-${item.attempt}`,
-    };
-    const result = await tools.runner.run(task, { signal: context.signal, onNews });
-    return result.ok && result.outputs.length > 0 ? await keep(tools, batch.space, result) : saidBy(result);
-  } finally {
-    // Every wait costs a fast item something: most have no file.
-    if (input !== null) await input.release();
-  }
+function taskOf({ batch, processor, config, work_dir }: AttemptContext, { item, input }: Attempt): RunTask {
+  return {
+    processor,
+    config,
+    item: workItem(batch, item, input?.path ?? null),
+    timeout_ms: batch.policies.item_timeout_ms,
+    work_dir: `${work_dir}/${item.seq}-${item.attempt}`,
+  };
 }
 
 function saidBy(result: RunResult): Said {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { isActive } from '@sheaf/protocol';
 import { itemsToLease } from '../domain/lease-ahead.ts';
 import { enter, leave, type Placed } from '../domain/place.ts';
+import { createRowLength, rowFrom } from '../domain/row-length.ts';
 import type { Chance, Clock } from '../ports/clock.ts';
 import type { Files } from '../ports/files.ts';
 import type {
@@ -16,7 +17,7 @@ import type {
 } from '../ports/leasing.ts';
 import type { Processor } from '../ports/processor.ts';
 import type { RunNews, Runner } from '../ports/runner.ts';
-import { type AttemptContext, type Ended, runAttempt } from './attempt.ts';
+import { createContexts, type Ended, mayRunInRows, runAttempts } from './attempt.ts';
 import { toOutcomes } from './outcome.ts';
 import { MAX_OUTCOMES, type Recorder } from './recorder.ts';
 import type { Slots } from './slots.ts';
@@ -111,8 +112,8 @@ export function startTurn(
   const aborter = new AbortController();
   const running: RunningItem[] = [];
   const configs = { ...lease.configs };
-  const contexts = new Map<number, AttemptContext>();
   const workDir = join(tools.work_dir, token);
+  const contextOf = createContexts({ batch, processor, work_dir: workDir, signal: aborter.signal }, configs);
   const done = Promise.withResolvers<TurnEnd>();
 
   let queue = lease.items;
@@ -140,6 +141,9 @@ export function startTurn(
   let isNarrow = false;
   let hasVoid = false;
   let finished = 0;
+  /** Items that were handed to slots and have no outcome yet: they run, wait in a row, or are being stored. */
+  let unended = 0;
+  const rows = createRowLength({ isSingle: lease.alone || !mayRunInRows(processor) });
 
   const unstarted = () => queue.length - next;
   const isWorking = () => phase === 'working' && isBatchActive;
@@ -152,37 +156,47 @@ export function startTurn(
     const mayStart = performance.now() - confirmedAt < START_RIGHT_MS;
     // Bounded: a turn with too much to record waits, however fast its items are.
     const most = Math.min(width, share);
-    const isReady = () => next < queue.length && running.length < most && ended.length < 2 * MAX_OUTCOMES;
+    // Outputs are stored beside the handlers; a slow disk holds these up in the end.
+    const mostUnended = most * (rows.most + 2);
+    const isReady = () =>
+      next < queue.length &&
+      running.length < most &&
+      unended < mostUnended &&
+      ended.length < 2 * MAX_OUTCOMES;
     while (mayStart && isWorking() && isReady()) {
-      const item = queue[next++];
-      if (item !== undefined) start(item);
+      const row = rowFrom(queue, next, { most: rows.most, slots: most });
+      next += row.length;
+      start(row);
     }
     planFlush();
   }
 
-  function start(item: LeasedItem): void {
+  function start(row: readonly LeasedItem[]): void {
+    const [item] = row;
+    if (item === undefined) return;
     const entry: RunningItem = { item, started_at: tools.clock.now(), news: null, place: 0 };
     enter(running, entry);
-    const onNews = (news: RunNews) => {
+    unended += row.length;
+    const onNews = (of: LeasedItem, news: RunNews) => {
+      entry.item = of;
       entry.news = news;
-      tools.onNews(batch, item, news);
+      tools.onNews(batch, of, news);
     };
-    void runAttempt(tools, contextOf(item.config_no), item, onNews).then((attempt) => end(entry, attempt));
+    void runAttempts(tools, contextOf(item.config_no), row, { onNews, onEnded: end }).then((back) => {
+      leave(running, entry);
+      unended -= back.length;
+      if (back.length > 0) {
+        queue = [...back, ...queue.slice(next)];
+        next = 0;
+      }
+      pump();
+    });
   }
 
-  /** One for all items with the same config. */
-  function contextOf(configNo: number): AttemptContext {
-    const known = contexts.get(configNo);
-    if (known !== undefined) return known;
-    const config = configs[configNo] ?? {};
-    const context = { batch, processor, config, work_dir: workDir, signal: aborter.signal };
-    contexts.set(configNo, context);
-    return context;
-  }
-
-  function end(entry: RunningItem, attempt: Ended): void {
-    leave(running, entry);
+  function end(attempt: Ended): void {
+    unended -= 1;
     finished += 1;
+    rows.ended(attempt.duration_ms);
     if (attempt.isVoid) {
       // Its item goes back, or its batch is over; here it would only be broken off again.
       hasVoid = true;
@@ -190,7 +204,7 @@ export function startTurn(
     } else if (phase !== 'lost') {
       ended.push(attempt);
     }
-    pump();
+    planFlush();
   }
 
   /**
@@ -338,7 +352,7 @@ export function startTurn(
   }
 
   function finishIfIdle(): void {
-    if (phase === 'over' || running.length > 0 || records.size > 0 || ended.length > 0) return;
+    if (phase === 'over' || unended > 0 || running.length > 0 || records.size > 0 || ended.length > 0) return;
     if (isWorking() && unstarted() > 0 && !mustEnd()) return;
     const isHeld = phase === 'lost' || unstarted() > 0 || hasVoid;
     // What is lost is not looked for at once: if it is still ours to do, the sweep finds it.

@@ -164,7 +164,7 @@ async function finishWithOutputs(
   maxOutputBytes: number,
   result: string | null,
 ): Promise<RunResult> {
-  const outputs = await collectOutputs(attempt.task.work_dir, names, maxOutputBytes);
+  const outputs = collectOutputs(attempt.task.work_dir, names, maxOutputBytes);
   if ('problem' in outputs) return end(attempt, failed('retryable', 'bad_result', outputs.problem));
   if (outputs.length === 0) await removeWorkDir(attempt.task.work_dir);
   return { ...noted(attempt.notes), ok: true, result, outputs };

@@ -1,19 +1,25 @@
 import { type ChildProcess, fork } from 'node:child_process';
+import { closeSync, mkdtempSync, openSync, readSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createLineSplitter } from '../../domain/line-splitter.ts';
 import { childEnvironment, HAS_GROUPS, signalGroup } from '../process-group.ts';
-import { isRecord, type ParentMessage } from './messages.ts';
+import { BEGUN_BYTES, isRecord, type ParentMessage } from './messages.ts';
 
 /** Enough to recognise why a process ended; the attempt's log has the rest. */
 const MAX_TAIL = 4_096;
 /** How long the last output of a dead child is waited for: something it started may hold the pipe. */
 const LAST_OUTPUT_MS = 500;
 
-export type Death = { code: number | null; signal: string | null; tail: string };
+/** `begun`: the id of the item of a row that it began last, null when it noted none. */
+export type Death = { code: number | null; signal: string | null; tail: string; begun: number | null };
 
 /** One child process, as the pool handles it. */
 export type Child = {
   pid: number;
+  /** Whether it can note what it begins, so that it may have several items at once. */
+  takesRows: boolean;
   /** False as soon as it is known to be dead, which is before `onDeath`. */
   isAlive(): boolean;
   send(message: ParentMessage): void;
@@ -35,6 +41,7 @@ export function startChild(
   listeners: ChildListeners,
 ): Child {
   const file = import.meta.url.endsWith('.ts') ? './child.ts' : './child.js';
+  const note = openNote();
   const child = fork(fileURLToPath(new URL(file, import.meta.url)), [String(process.pid)], {
     // The budget keeps V8 from crashing where threads share WebAssembly wrappers (the watchdog is one).
     execArgv: [
@@ -46,11 +53,12 @@ export function startChild(
     env: { ...compileCache(), ...childEnvironment(options.env) },
     // Its own group, so that what it started can be killed with it.
     detached: HAS_GROUPS,
-    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc', note ?? 'ignore'],
   });
   const tail = listen(child, listeners);
   return {
     pid: child.pid ?? 0,
+    takesRows: note !== null,
     isAlive: () => child.connected,
     send(message) {
       // Without a callback a message to a child that just died would throw; its death tells enough.
@@ -76,7 +84,7 @@ export function startChild(
       if (isDead) return;
       isDead = true;
       for (const splitter of splitters) splitter.flush();
-      onDeath({ code, signal, tail: tail.text });
+      onDeath({ code, signal, tail: tail.text, begun: note === null ? null : readNote(note) });
     };
     from.on('message', (message) => {
       if (isRecord(message)) onMessage(message);
@@ -93,6 +101,29 @@ export function startChild(
     });
     from.on('close', die);
     return seen;
+  }
+}
+
+/** A file without a name that outlives the child, never goes to disk and costs it a microsecond to write. */
+function openNote(): number | null {
+  try {
+    const folder = mkdtempSync(join(tmpdir(), 'sheaf-child-'));
+    try {
+      return openSync(join(folder, 'begun'), 'w+');
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  } catch {
+    return null;
+  }
+}
+
+function readNote(note: number): number | null {
+  const bytes = Buffer.alloc(BEGUN_BYTES);
+  try {
+    return readSync(note, bytes, 0, BEGUN_BYTES, 0) === BEGUN_BYTES ? bytes.readDoubleLE() : null;
+  } finally {
+    closeSync(note);
   }
 }
 

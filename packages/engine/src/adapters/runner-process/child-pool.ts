@@ -2,9 +2,6 @@ import type { Json } from '@sheaf/protocol';
 import { type Child, type Death, startChild } from './child-handle.ts';
 import { residentBytes } from './memory.ts';
 
-/** A start costs as much as thousands of tiny items: replacing by their number alone took a third of the speed. */
-const MIN_AGE_MS = 5_000;
-
 /** A child of the pool and what it has loaded. */
 export type PooledChild = {
   child: Child;
@@ -24,6 +21,7 @@ export type ChildPoolOptions = {
   max_children: number;
   spare: number;
   max_items_per_child: number;
+  min_child_age_ms: number;
   idle_ms: number;
   env: Readonly<Record<string, string>>;
   exec_argv: readonly string[];
@@ -54,13 +52,14 @@ export function createChildPool(options: ChildPoolOptions, listeners: ChildPoolL
       return pooled;
     },
 
-    /** Keeps a child for the next item, unless it has served or grown enough. */
-    release(pooled: PooledChild, maxMemoryBytes: number): void {
-      pooled.served += 1;
+    /** Keeps a child for more items, unless it has served or grown enough. */
+    release(pooled: PooledChild, items: number, maxMemoryBytes: number): void {
+      pooled.served += items;
       pooled.isBusy = false;
       pooled.idleSince = performance.now();
       const isOld =
-        pooled.served >= options.max_items_per_child && pooled.idleSince - pooled.startedAt > MIN_AGE_MS;
+        pooled.served >= options.max_items_per_child &&
+        pooled.idleSince - pooled.startedAt > options.min_child_age_ms;
       // A slow leak ends between two items instead of failing one.
       if (isOld || pooled.bytes > maxMemoryBytes * 0.75) discard(pooled);
     },
