@@ -192,7 +192,8 @@ async function end(tools: Tools, attempt: Attempt, said: Said, watch: AttemptWat
   const { result, failure, metrics, outputs, log } = said;
   const durationMs = Math.round(ran_ms ?? performance.now() - from);
   if (attempt.input !== null) await release(attempt);
-  const isVoid = failure !== null && (await isNoOutcome(tools, failure.error));
+  // A question that cannot be answered is no reason to keep its slot for ever.
+  const isVoid = failure !== null && (await isNoOutcome(tools, failure.error).catch(() => false));
   watch.onEnded({
     item,
     started_at,
@@ -206,8 +207,9 @@ async function end(tools: Tools, attempt: Attempt, said: Said, watch: AttemptWat
   });
 }
 
+/** A copy that cannot be removed is no failure of the item. */
 async function release({ input }: Attempt): Promise<void> {
-  await input?.release();
+  await input?.release().catch(() => undefined);
 }
 
 async function isNoOutcome(tools: Tools, { kind, code }: Failure): Promise<boolean> {
