@@ -41,7 +41,47 @@ test.each([
   });
 });
 
+const [thumbnails] = renders.templates;
+
 test.each([
+  [{ width: 200 }, { format: 'webp', width: 200, height: 133 }],
+  [
+    { width: 640, format: 'jpeg', quality: 60 },
+    { format: 'jpeg', width: 640, height: 426 },
+  ],
+  [{ width: 4_000 }, { format: 'webp', width: 1_500, height: 999 }],
+  [{ format: 'png' }, { format: 'png', width: 320, height: 213 }],
+] as const)('the template thumbnails takes %o', async (choices, expected) => {
+  const { outputs } = await rendered(photo, { ...thumbnails?.config, ...choices });
+  expect(await sharp(folder.path(outputs[0] ?? '')).metadata()).toMatchObject(expected);
+});
+
+test('a width is a width, for pictures that are higher than wide too', async () => {
+  const tall = await sharp({ create: { width: 600, height: 900, channels: 3, background: '#888' } })
+    .jpeg()
+    .toBuffer();
+  const file = { path: folder.write('tall', tall), name: 'tall.jpg' };
+  expect((await rendered(file, { ...thumbnails?.config, width: 400 })).result).toMatchObject({
+    width: 400,
+    height: 600,
+  });
+});
+
+test('a lower quality makes a smaller file', async () => {
+  const bytes = async (quality: number) =>
+    (await rendered(photo, { ...thumbnails?.config, quality })).metrics.output_bytes ?? 0;
+  expect(await bytes(30)).toBeLessThan((await bytes(90)) / 2);
+});
+
+test('a width and a format go into steps that have none', async () => {
+  const steps = [{ step: 'rotate', degrees: 90 }];
+  const { outputs, result } = await rendered(photo, { steps, width: 300, format: 'png' });
+  expect(outputs).toEqual(['aitzgorri-in-autumn.png']);
+  expect(result).toMatchObject({ height: 300, steps: 3 });
+});
+
+test.each([
+  [{ steps: [{ step: 'rotate', degrees: 90 }], quality: 50 }, 'quality needs a format'],
   [{ pipeline_id: 99 }, 'there are 1 (3-view-render), 2 (thumbnails)'],
   [{ pipeline: 'sepia' }, 'There is no pipeline sepia'],
   [{ pipeline_id: 1, pipeline: 'thumbnails' }, 'Give one of'],

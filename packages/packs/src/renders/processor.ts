@@ -2,6 +2,7 @@ import { defineProcessor, permanent } from '@sheaf/engine/processor';
 import { z } from 'zod';
 import { outputName } from '../pictures/output-name.ts';
 import { PICTURE_MEMORY_BYTES, reportPicture, requireFile } from '../pictures/work.ts';
+import { choicesSchema, chosen } from './choices.ts';
 import { findPipeline, shippedPipelines } from './pipelines.ts';
 import { type Step, stepsSchema } from './steps.ts';
 
@@ -13,6 +14,7 @@ const configSchema = z
     pipeline_id: z.int().positive().optional().describe('The number of a pipeline'),
     pipeline: z.string().optional().describe('The name of a pipeline'),
     steps: stepsSchema.optional().describe('Steps of your own'),
+    ...choicesSchema.shape,
     repair: z.boolean().default(false).describe('Take what is readable of broken files'),
   })
   .superRefine((config, context) => {
@@ -21,10 +23,16 @@ const configSchema = z
       context.addIssue({ code: 'custom', message: 'Give one of pipeline_id, pipeline and steps.' });
     } else if (stepsOf(config) === undefined) {
       context.addIssue({ code: 'custom', message: unknownPipeline(config) });
+    } else if (config.quality !== undefined && stepsOf(config)?.at(-1)?.step !== 'format') {
+      context.addIssue({ code: 'custom', message: 'quality needs a format: these steps have none.' });
     }
   });
 
-type Choice = { pipeline_id?: number | undefined; pipeline?: string | undefined; steps?: Step[] | undefined };
+type Choice = z.infer<typeof choicesSchema> & {
+  pipeline_id?: number | undefined;
+  pipeline?: string | undefined;
+  steps?: Step[] | undefined;
+};
 
 /** Takes a picture through a pipeline of steps. */
 export const pipelineProcessor = defineProcessor({
@@ -57,8 +65,9 @@ export const pipelineProcessor = defineProcessor({
   },
 });
 
-function stepsOf({ steps, pipeline_id, pipeline }: Choice): Step[] | undefined {
-  return steps ?? findPipeline(pipeline_id ?? pipeline ?? DEFAULT_PIPELINE_ID)?.steps;
+function stepsOf({ steps, pipeline_id, pipeline, ...choices }: Choice): Step[] | undefined {
+  const named = steps ?? findPipeline(pipeline_id ?? pipeline ?? DEFAULT_PIPELINE_ID)?.steps;
+  return named && chosen(named, choices);
 }
 
 function unknownPipeline({ pipeline_id, pipeline }: Choice): string {
