@@ -127,6 +127,38 @@ describePostgres(
       }
     });
 
+    test('reads what others said while it could not hear', async () => {
+      const url = await postgres.database();
+      const { store, there } = await openTwo(url);
+      const heard = hear(there);
+      const overheard: string[] = [];
+      const client = new pg.Client({ connectionString: url });
+      await client.connect();
+      onTestFinished(() => client.end());
+      client.on('notification', ({ payload }) => overheard.push(payload ?? ''));
+      await client.query('listen sheaf_events');
+      const known = await create(store);
+      await until('it was heard', () => seqs(heard, known).length > 0);
+
+      const name = new URL(url).pathname.slice(1);
+      await postgres.sql(`alter database "${name}" with allow_connections false`);
+      await postgres.sql(
+        `select pg_terminate_backend(pid, 5000) from pg_stat_activity
+         where datname = $1 and application_name = 'sheaf events' and query like 'listen%'`,
+        [name],
+      );
+      await store.start(act(known));
+      const unknown = await create(store);
+      await until('it was said', () => overheard.some((payload) => payload.includes(unknown.id)));
+      expect(seqs(heard, unknown)).toEqual([]);
+      await postgres.sql(`alter database "${name}" with allow_connections true`);
+      const { event_seq } = await store.get(ref(known));
+      await until('the one was heard', () => seqs(heard, known).length >= event_seq);
+      await until('the other was heard', () => seqs(heard, unknown).length > 0);
+      expect(seqs(heard, known)).toEqual(upTo(event_seq));
+      expect(seqs(heard, unknown)).toEqual([1]);
+    });
+
     test('misses nothing when connections are cut off again and again', async () => {
       const { store, there } = await openTwo();
       const heard = hear(there);
@@ -198,7 +230,7 @@ describePostgres(
     });
 
     /** Two processes on one Store; what it stores is published by the one that acts. */
-    async function openTwo() {
+    async function openTwo(url = postgres.url) {
       const store = await openMemoryStore();
       let isBroken = false;
       let asked = 0;
@@ -212,7 +244,7 @@ describePostgres(
           return store.events(query);
         },
       };
-      const open = (boot: string) => createPostgresEvents({ url: postgres.url, boot, store: guarded, clock });
+      const open = (boot: string) => createPostgresEvents({ url, boot, store: guarded, clock });
       const [here, there] = await Promise.all([open('here'), open('there')]);
       let actor: Pick<PostgresEvents, 'publish'> = here;
       store.onEvents((space, stored) => {
