@@ -4,6 +4,8 @@ import { defineConfig } from 'vitest/config';
 const KILL = 'packages/*/test/**/*.kill.test.ts';
 // The quick tests run commands without a process for each; here the same cases meet real ones.
 const COMMANDS = 'packages/server/test/cli/*.test.ts';
+/** What starts servers of others: databases, buckets. */
+const SERVICES = 'packages/*/test/**/*{postgres,pgboss,s3}*.test.ts';
 const BROWSER = 'packages/*/test/**/*.browser.test.ts';
 
 // The processes of the tests, their threads and their children load the same hundreds of modules again and again.
@@ -22,7 +24,16 @@ export default defineConfig({
         test: {
           name: 'quick',
           include: ['packages/*/src/**/*.test.ts', 'packages/*/test/**/*.test.ts'],
-          exclude: ['**/node_modules/**', KILL, BROWSER],
+          exclude: ['**/node_modules/**', KILL, SERVICES, BROWSER],
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'services',
+          include: [SERVICES],
+          exclude: ['**/node_modules/**', KILL],
+          fileParallelism: false,
         },
       },
       {

@@ -4,7 +4,7 @@
  *
  *   npm run check            the quick steps
  *   npm run check lint docs  only the steps named
- *   npm run check:all        with the tests that kill processes or open a browser, services required
+ *   npm run check:all        with the tests that need services, kill processes or open a browser
  */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -88,7 +88,9 @@ async function tests(): ReturnType<Step['run']> {
       '--reporter=dot',
       '--reporter=json',
       `--outputFile.json=${report}`,
-      ...(all ? ['quick', 'kill', 'browser'] : ['quick']).map((project) => `--project=${project}`),
+      ...(all ? ['quick', 'services', 'kill', 'browser'] : ['quick']).map(
+        (project) => `--project=${project}`,
+      ),
     );
     // Without a report Vitest did not get as far as running a test.
     if (!existsSync(report)) return { ...result, ok: false };
