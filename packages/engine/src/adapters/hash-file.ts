@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
-import { open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { SheafError } from '@sheaf/protocol';
 import type { StoredBytes } from '../ports/files.ts';
+
+const CHUNK_BYTES = 256 * 1024;
 
 /**
  * The sum of a local file.
@@ -9,24 +11,32 @@ import type { StoredBytes } from '../ports/files.ts';
  * @throws invalid when it changes while it is read.
  */
 export async function hashFile(path: string): Promise<StoredBytes> {
-  const hash = createHash('sha256');
   const handle = await open(path, 'r');
   try {
-    const before = await handle.stat();
-    let bytes = 0;
-    for await (const chunk of handle.createReadStream({ autoClose: false, highWaterMark: 262_144 })) {
-      bytes += chunk.length;
-      hash.update(chunk);
-    }
-    const after = await handle.stat();
-    // A writer that was not waited for: the sum would not be that of what is stored in the end.
-    if (bytes !== before.size || after.size !== before.size || after.mtimeMs !== before.mtimeMs) {
-      throw stillWritten(path);
-    }
-    return { sha256: hash.digest('hex'), bytes };
+    return await hashHandle(handle, path);
   } finally {
     await handle.close();
   }
+}
+
+/** Like `hashFile`, of a file that is open at its beginning. */
+export async function hashHandle(handle: FileHandle, path: string): Promise<StoredBytes> {
+  const hash = createHash('sha256');
+  const before = await handle.stat();
+  const buffer = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, Math.max(1, before.size)));
+  let bytes = 0;
+  while (bytes < before.size) {
+    const { bytesRead } = await handle.read(buffer, 0, buffer.length);
+    if (bytesRead === 0) break;
+    hash.update(buffer.subarray(0, bytesRead));
+    bytes += bytesRead;
+  }
+  const after = await handle.stat();
+  // A writer that was not waited for: the sum would not be that of what is stored in the end.
+  if (bytes !== before.size || after.size !== before.size || after.mtimeMs !== before.mtimeMs) {
+    throw stillWritten(path);
+  }
+  return { sha256: hash.digest('hex'), bytes };
 }
 
 /** A file that no longer is what its sum was taken of. */

@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
-import { lstat, mkdir, open, opendir, rename, rm, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { createReadStream, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { type FileHandle, lstat, mkdir, open, opendir, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import type { Readable } from 'node:stream';
 import { SheafError } from '@sheaf/protocol';
 import type { Files, StoredBytes } from '../../ports/files.ts';
 import { diskError, systemCode } from '../disk-errors.ts';
-import { hashFile } from '../hash-file.ts';
+import { hashHandle } from '../hash-file.ts';
 import { blobPath, isSha256, missingBytes, spaceFolder, verified } from '../stored-bytes.ts';
 import { createFolderSync } from './folder-sync.ts';
 import { receive } from './receive.ts';
@@ -35,22 +36,24 @@ const DAY_MS = 86_400_000;
  * Files in a folder: `<root>/<space>/<first two digits>/<sha256>`, read-only, written aside and
  * renamed into place. Storing costs an fsync of the file and a shared one of its folder.
  */
-export function createDiskFiles({ root, verify = false, shared = false }: DiskFilesOptions): Files {
+export function createDiskFiles({ verify = false, shared = false, ...options }: DiskFilesOptions): Files {
+  const root = resolve(options.root);
   const incoming = join(root, '.tmp');
   const syncFolder = createFolderSync();
-  mkdirSync(incoming, { recursive: true });
+  const firstMade = mkdirSync(incoming, { recursive: true });
+  /** Was there before us, so that its name lasts already. */
+  const ground = firstMade === undefined ? root : dirname(firstMade);
+  const device = statSync(incoming).dev;
+  /** Folders whose own names are on disk, or on their way there. */
+  const lasting = new Map<string, Promise<unknown>>();
   removeLeftovers(incoming, shared);
 
   return {
-    async put(space, source, options = {}) {
-      const temporary = join(incoming, randomUUID());
+    async put(space, source, { max_bytes = Number.POSITIVE_INFINITY } = {}) {
       try {
-        const stored = await receive(source, temporary, options.max_bytes ?? Number.POSITIVE_INFINITY);
-        await place(space, temporary, stored);
-        return stored;
+        return await receiveIn(space, source, max_bytes);
       } catch (error) {
         source.destroy();
-        await rm(temporary, { force: true }).catch(() => undefined);
         throw diskError(error, root);
       }
     },
@@ -60,10 +63,9 @@ export function createDiskFiles({ root, verify = false, shared = false }: DiskFi
         const found = await lstat(path);
         if (!found.isFile()) throw new SheafError('invalid', `${path} is not a regular file.`);
         // Another name could still write to it, or it lies on another disk: then its bytes are copied.
-        if (found.nlink > 1 || found.dev !== (await stat(incoming)).dev) return await copyIn(space, path);
-        const stored = await hashFile(path);
-        await place(space, path, stored);
-        return stored;
+        return found.nlink > 1 || found.dev !== device
+          ? await copyIn(space, path)
+          : await moveIn(space, path);
       } catch (error) {
         if (systemCode(error) === 'ENOENT')
           throw new SheafError('not_found', `There is no file ${path}.`, {}, error);
@@ -124,51 +126,83 @@ export function createDiskFiles({ root, verify = false, shared = false }: DiskFi
     }
   }
 
-  /** Moves complete bytes to their place and makes it last. */
-  async function place(space: string, from: string, { sha256, bytes }: StoredBytes): Promise<void> {
-    const target = pathOf(space, sha256);
-    const folder = dirname(target);
-    if ((await sizeOf(space, sha256)) === bytes) {
-      await rm(from, { force: true });
-    } else {
-      await fsyncFile(from);
-      await makeFolder(folder);
-      await rename(from, target);
+  async function receiveIn(space: string, source: Readable, maxBytes: number): Promise<StoredBytes> {
+    const temporary = join(incoming, randomUUID());
+    const handle = await open(temporary, 'wx', 0o600);
+    try {
+      const stored = await receive(source, handle, maxBytes);
+      await place(space, temporary, handle, stored);
+      return stored;
+    } catch (error) {
+      await rm(temporary, { force: true }).catch(() => undefined);
+      throw error;
+    } finally {
+      await handle.close();
     }
-    // For equal bytes too: whoever placed them may not have come this far.
-    await syncFolder(folder);
   }
 
-  async function makeFolder(folder: string): Promise<void> {
-    const first = await mkdir(folder, { recursive: true });
-    if (first === undefined) return;
-    // The new folders' own names must last as well, each in the one above it.
-    for (let made = folder; made.length >= first.length; made = dirname(made))
-      await syncFolder(dirname(made));
+  async function moveIn(space: string, path: string): Promise<StoredBytes> {
+    // Windows syncs only what may be written.
+    const handle = await open(path, process.platform === 'win32' ? 'r+' : 'r');
+    try {
+      const stored = await hashHandle(handle, path);
+      await place(space, path, handle, stored);
+      return stored;
+    } finally {
+      await handle.close();
+    }
   }
 
   async function copyIn(space: string, path: string): Promise<StoredBytes> {
-    const temporary = join(incoming, randomUUID());
-    const source = await open(path, 'r');
+    const source = createReadStream(path);
     try {
-      const stored = await receive(source.createReadStream(), temporary, Number.POSITIVE_INFINITY);
-      await place(space, temporary, stored);
+      const stored = await receiveIn(space, source, Number.POSITIVE_INFINITY);
       await rm(path);
       return stored;
     } finally {
-      await rm(temporary, { force: true }).catch(() => undefined);
+      source.destroy();
     }
   }
-}
 
-async function fsyncFile(path: string): Promise<void> {
-  // Windows syncs only what may be written.
-  const handle = await open(path, process.platform === 'win32' ? 'r+' : 'r');
-  try {
-    await handle.chmod(0o444);
-    await handle.sync();
-  } finally {
-    await handle.close();
+  /** Moves complete bytes to their place and makes it last. */
+  async function place(space: string, from: string, handle: FileHandle, stored: StoredBytes): Promise<void> {
+    const target = pathOf(space, stored.sha256);
+    const folder = dirname(target);
+    if ((await sizeOf(space, stored.sha256)) === stored.bytes) {
+      await rm(from, { force: true });
+    } else {
+      await handle.chmod(0o444);
+      await handle.sync();
+      await moveTo(from, target);
+    }
+    // For equal bytes too: whoever placed them may not have come this far.
+    await Promise.all([syncFolder(folder), nameLasts(folder)]);
+  }
+
+  async function moveTo(from: string, target: string): Promise<void> {
+    try {
+      await rename(from, target);
+    } catch (error) {
+      if (systemCode(error) !== 'ENOENT') throw error;
+      // The folder is missing: before the first file of its kind, and when somebody removed it.
+      lasting.delete(dirname(target));
+      await mkdir(dirname(target), { recursive: true });
+      await rename(from, target);
+    }
+  }
+
+  /**
+   * A folder's name must last as well, in the one above it. Once in the life of a process, also when
+   * the folder was there: who made it may be about to make its name last, or have died before.
+   */
+  function nameLasts(folder: string): Promise<unknown> {
+    const known = lasting.get(folder);
+    if (known !== undefined || folder === ground) return known ?? Promise.resolve();
+    const above = dirname(folder);
+    const synced = Promise.all([syncFolder(above), nameLasts(above)]);
+    lasting.set(folder, synced);
+    synced.catch(() => lasting.delete(folder));
+    return synced;
   }
 }
 
