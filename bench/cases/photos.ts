@@ -21,7 +21,10 @@ const QUALITY = 85;
 /** Without a look on it, developing is what sharp does: read, turn upright, scale, write. */
 const CONFIG = { blend: 0, width: WIDTH, quality: QUALITY, format: 'jpeg' };
 
-/** What all the care around a real item costs: children, stored inputs and outputs, records. */
+/**
+ * What all the care around a real item costs: children, stored inputs and outputs, records. Only ours
+ * makes anything last (fsync); the bare loop leaves its files to the system.
+ */
 export const photosBench: Bench = {
   name: 'photos',
   about: `sample photographs to ${WIDTH} pixels, disk to disk, ${PARALLEL} at a time`,
