@@ -5,7 +5,14 @@ import type { Tables } from './tables.ts';
 
 export type Db = Kysely<Tables>;
 
-export type ColumnTypes = { integer: string; serial: string; withoutRowid: string };
+/** How columns and tables are declared. */
+export type ColumnTypes = {
+  integer: string;
+  serial: string;
+  text: string;
+  withoutRowid: string;
+  roomToGrow: string;
+};
 
 /** What differs between the databases: a few named capabilities, never an `if` in a query. */
 export type Dialect = {
@@ -30,6 +37,24 @@ export type Dialect = {
   hasLabel(column: string, name: string, value: string): RawBuilder<SqlBool>;
   /** Makes a storage error of the driver one of ours; anything else comes back as it is. */
   toProblem(error: unknown): unknown;
+  /** Ends a `select` whose rows are locked until the transaction ends; or those of them that are not locked. */
+  forUpdate: RawBuilder<unknown>;
+  /** Locks the rows of one table only, of those that a `select` joins. */
+  forUpdateOf(alias: string): RawBuilder<unknown>;
+  /** `like` that does not tell upper from lower case. */
+  like: RawBuilder<unknown>;
+  /** Lets no other transaction past that names the same, until this one ends. */
+  serialise(db: Db, what: string): Promise<void>;
+  /** Begins a step of the sweep; false when somebody else is at it just now. */
+  trySweep(db: Db): Promise<boolean>;
+  /** Runs migrations while nobody else does. */
+  migrating(db: Db, work: (db: Db) => Promise<void>): Promise<void>;
+  /** Runs reads that all see the same moment. */
+  snapshot<T>(db: Db, work: (db: Db) => Promise<T>): Promise<T>;
+  /** Lets a transaction see one moment from its beginning to its end; it only reads. */
+  freeze(db: Db): Promise<void>;
+  /** Whether the transaction only met another one, and may be tried again. */
+  isConflict(error: unknown): boolean;
   /** What the database says of itself. */
   about(db: Db): Promise<Record<string, string | number>>;
 };

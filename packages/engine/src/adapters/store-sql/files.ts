@@ -33,6 +33,7 @@ export function keeping(session: Session): Keeping {
 
     addRecords: ({ pack, space, kind, records, now }) =>
       session.write(async (tx) => {
+        await tx.dialect.serialise(tx.db, `records ${pack}/${space}/${kind}`);
         const { rows } = await sql<{ last: number }>`select coalesce(max(id), 0) as last from pack_record
           where pack = ${pack} and space = ${space} and kind = ${kind}`.execute(tx.db);
         let last = Number(rows[0]?.last ?? 0);

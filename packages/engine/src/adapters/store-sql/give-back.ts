@@ -1,6 +1,7 @@
-import { sql } from 'kysely';
-import type { Write } from './session.ts';
-import type { LeaseTable, RangeTable } from './tables.ts';
+import { type BatchAction, SheafError } from '@sheaf/protocol';
+import { type SelectQueryBuilder, sql } from 'kysely';
+import { type BatchRow, findBatch, judge, lockBatch, lockRow, type Write } from './session.ts';
+import type { LeaseTable, RangeTable, Tables } from './tables.ts';
 
 /** How ranges come back: unchanged, or marked by the loss of their host. */
 export type Loss = 'unburned' | 'host_died';
@@ -55,31 +56,69 @@ async function findIslands(tx: Write, lease: LeaseTable): Promise<Island[]> {
   return rows.map((row) => ({ ...row, from_seq: Number(row.from_seq), to_seq: Number(row.to_seq) }));
 }
 
-/** Clears what cancel, pause(now) and delete left behind: leases of an older epoch and, in a dead batch, its ranges. */
+/**
+ * Clears what cancel, pause(now) and delete left behind: leases of an older epoch and, in a dead batch,
+ * its ranges, up to `limit` of them.
+ */
 export async function clearLeftover(tx: Write, batchNo: number, limit: number): Promise<void> {
-  const batch = await tx.db
-    .selectFrom('batch')
-    .select(['status', 'epoch', 'hidden_at'])
-    .where('no', '=', batchNo)
-    .executeTakeFirstOrThrow();
-  const stale = await tx.db
-    .selectFrom('lease')
-    .selectAll()
-    .where('batch_no', '=', batchNo)
-    .where('epoch', '<', batch.epoch)
-    .execute();
+  // Leases before the batch: whoever records with one holds it already, and is to learn that it is void.
+  const stale = await lockLeases(
+    tx,
+    tx.db
+      .selectFrom('lease')
+      .selectAll()
+      .where('batch_no', '=', batchNo)
+      .where('epoch', '<', (eb) => eb.selectFrom('batch').select('epoch').where('no', '=', batchNo)),
+  );
+  const batch = await lockRow(tx, batchNo);
+  if (batch === undefined) return;
   const isDead = batch.status === 'cancelled' || batch.hidden_at !== null;
   if (!isDead) {
-    for (const lease of stale) await giveBack(tx, lease as LeaseTable, 'unburned');
+    for (const lease of stale) await giveBack(tx, lease, 'unburned');
   } else {
     await tx.db
       .deleteFrom('lease')
       .where('batch_no', '=', batchNo)
-      .where('epoch', '<', batch.epoch)
+      .where(
+        tx.dialect.isIn(
+          'token',
+          stale.map((lease) => lease.token),
+        ),
+      )
       .execute();
     const gone = await sql`delete from range where id in (
       select id from range where batch_no = ${batchNo} limit ${limit})`.execute(tx.db);
     if (Number(gone.numAffectedRows ?? 0) >= limit) return;
   }
+  // An epoch raised since the leases were found has left more of them.
+  const { rows } =
+    await sql`select 1 from lease where batch_no = ${batchNo} and epoch < ${batch.epoch} limit 1`.execute(
+      tx.db,
+    );
+  if (rows.length > 0) return;
   await tx.db.updateTable('batch').set({ leftover: 0 }).where('no', '=', batchNo).execute();
+}
+
+/** A batch on which an action is legal, locked, with nothing left behind by a cancel: that would cover what comes back. */
+export async function clearedBatch(
+  tx: Write,
+  ref: { space: string; batch_id: string },
+  action: BatchAction,
+): Promise<BatchRow> {
+  const { no, leftover } = await findBatch(tx.db, ref);
+  if (leftover === 1) await clearLeftover(tx, no, Number.MAX_SAFE_INTEGER);
+  const row = await lockBatch(tx, ref);
+  judge(action, row.status);
+  if (row.leftover === 1) {
+    throw new SheafError('store_unavailable', `${row.id} is changing just now; try again.`);
+  }
+  return row;
+}
+
+/** Locks leases in the order of their tokens, so that no two transactions wait for each other. */
+export async function lockLeases(
+  tx: Write,
+  query: SelectQueryBuilder<Tables, 'lease', LeaseTable>,
+): Promise<LeaseTable[]> {
+  return query.orderBy('token').modifyEnd(tx.dialect.forUpdate).execute() as Promise<LeaseTable[]>;
 }

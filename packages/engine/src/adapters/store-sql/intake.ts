@@ -10,9 +10,18 @@ import {
   SheafError,
 } from '@sheaf/protocol/words';
 import { sql } from 'kysely';
-import type { NewBatch, NewItemRow, Store } from '../../ports/store.ts';
+import type { IdempotencyKey, NewBatch, NewItemRow, Store } from '../../ports/store.ts';
 import { toBatch } from './rows.ts';
-import { type BatchRow, findBatch, judge, reload, type Session, type Write, wrongStatus } from './session.ts';
+import {
+  type BatchRow,
+  findBatch,
+  judge,
+  lockBatch,
+  reload,
+  type Session,
+  type Write,
+  wrongStatus,
+} from './session.ts';
 import { settle, settleOrPause } from './settle.ts';
 import type { RangeTable } from './tables.ts';
 
@@ -22,28 +31,10 @@ export function intake(session: Session): Pick<Store, 'create' | 'append' | 'rem
     create: (batch, items, options) =>
       session.write(async (tx) => {
         const { now, idempotency } = options;
-        if (idempotency !== undefined) {
-          const known = await tx.db
-            .selectFrom('idempotency')
-            .selectAll()
-            .where('space', '=', batch.space)
-            .where('route', '=', idempotency.route)
-            .where('key', '=', idempotency.key)
-            .executeTakeFirst();
-          if (known !== undefined) {
-            if (known.body_hash !== idempotency.body_hash) {
-              throw new SheafError(
-                'key_reused',
-                'The Idempotency-Key was used before with another body; take a new key.',
-              );
-            }
-            const row = await findBatch(tx.db, { space: batch.space, batch_id: known.batch_id });
-            return { batch: await toBatch(tx.db, row), created: false };
-          }
-          await tx.db
-            .insertInto('idempotency')
-            .values({ space: batch.space, ...idempotency, batch_id: batch.id, created_at: now })
-            .execute();
+        const known = idempotency && (await claimKey(tx, batch, idempotency, now));
+        if (known !== undefined) {
+          const row = await findBatch(tx.db, { space: batch.space, batch_id: known });
+          return { batch: await toBatch(tx.db, row), created: false };
         }
         const row = await createDraft(tx, batch, items, now);
         await tx.emit(row, now, { type: 'batch_created', name: row.name, total_items: items.length });
@@ -52,7 +43,7 @@ export function intake(session: Session): Pick<Store, 'create' | 'append' | 'rem
 
     append: (act, items) =>
       session.write(async (tx) => {
-        const row = await findBatch(tx.db, act);
+        const row = await lockBatch(tx, act);
         judge('append', row.status);
         const firstSeq = row.next_seq;
         await addItems(tx, row, items);
@@ -66,7 +57,7 @@ export function intake(session: Session): Pick<Store, 'create' | 'append' | 'rem
 
     removeItem: (act) =>
       session.write(async (tx) => {
-        const row = await findBatch(tx.db, act);
+        const row = await lockBatch(tx, act);
         judge('remove', row.status);
         await removeItem(tx, row, act.seq);
         await tx.emit(row, act.now, { type: 'item_removed', item_seq: act.seq, by: act.by });
@@ -76,7 +67,7 @@ export function intake(session: Session): Pick<Store, 'create' | 'append' | 'rem
 
     seal: (act) =>
       session.write(async (tx) => {
-        const row = await findBatch(tx.db, act);
+        const row = await lockBatch(tx, act);
         if (judge('seal', row.status) === 'go' && row.open === 1) {
           await tx.db
             .updateTable('batch')
@@ -89,6 +80,36 @@ export function intake(session: Session): Pick<Store, 'create' | 'append' | 'rem
         return toBatch(tx.db, await reload(tx, row.no));
       }),
   };
+}
+
+/** Takes an idempotency key for a new batch, or answers the batch that was made with it. */
+async function claimKey(
+  tx: Write,
+  batch: NewBatch,
+  { route, key, body_hash }: IdempotencyKey,
+  now: number,
+): Promise<string | undefined> {
+  // Who comes second waits for the first one's commit, and then finds its row.
+  const claimed = await tx.db
+    .insertInto('idempotency')
+    .values({ space: batch.space, route, key, body_hash, batch_id: batch.id, created_at: now })
+    .onConflict((conflict) => conflict.doNothing())
+    .executeTakeFirst();
+  if (claimed.numInsertedOrUpdatedRows === 1n) return undefined;
+  const known = await tx.db
+    .selectFrom('idempotency')
+    .select(['body_hash', 'batch_id'])
+    .where('space', '=', batch.space)
+    .where('route', '=', route)
+    .where('key', '=', key)
+    .executeTakeFirstOrThrow();
+  if (known.body_hash !== body_hash) {
+    throw new SheafError(
+      'key_reused',
+      'The Idempotency-Key was used before with another body; take a new key.',
+    );
+  }
+  return known.batch_id;
 }
 
 /** A draft with its first items, its counter and its directory name. */

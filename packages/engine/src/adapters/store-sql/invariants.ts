@@ -7,9 +7,10 @@ import type { BatchRow, Session } from './session.ts';
 /** Recounts what the counters say, from the rows themselves. */
 export function checking(session: Session): Pick<Store, 'checkInvariants'> {
   return {
-    // One transaction: between two reads a record could commit and look like a broken counter.
+    // One moment for all reads: between two of them a record could commit and look like a broken counter.
     checkInvariants: () =>
-      session.write(async ({ db }) => {
+      session.write(async ({ db, dialect }) => {
+        await dialect.freeze(db);
         const rows = (await db
           .selectFrom('batch')
           .selectAll()

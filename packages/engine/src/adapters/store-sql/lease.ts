@@ -2,9 +2,9 @@ import { isActive, type Policies } from '@sheaf/protocol/words';
 import { type RawBuilder, sql } from 'kysely';
 import type { LeaseAnswer, LeaseRefusal, Served } from '../../ports/leasing.ts';
 import type { Store } from '../../ports/store.ts';
-import { clearLeftover, giveBack } from './give-back.ts';
+import { clearLeftover, giveBack, lockLeases } from './give-back.ts';
 import { configsOf, pick } from './pick.ts';
-import type { BatchRow, Session, Write } from './session.ts';
+import { type BatchRow, lockRow, type Session, type Write } from './session.ts';
 import type { LeaseTable } from './tables.ts';
 
 type LeaseOptions = Parameters<Store['lease']>[0];
@@ -20,16 +20,16 @@ export function leasing(session: Session): Leasing {
       session.write(async (tx) => {
         if (tokens.length === 0) return [];
         // A lease of a paused batch stays alive while its items finish, but starts no more of them.
-        await sql`update lease set renewed_at = ${now}
-          where ${tx.dialect.isIn('token', tokens)}
-            and epoch = (select epoch from batch where batch.no = lease.batch_no)`.execute(tx.db);
+        await sql`update lease set renewed_at = ${now} where token in (
+            select token from lease where ${tx.dialect.isIn('token', tokens)} order by token ${tx.dialect.forUpdate})
+          and epoch = (select epoch from batch where batch.no = lease.batch_no)`.execute(tx.db);
         const rows = await tx.db
           .selectFrom('lease')
           .innerJoin('batch', (join) =>
             join.onRef('batch.no', '=', 'lease.batch_no').onRef('batch.epoch', '=', 'lease.epoch'),
           )
           .select(['lease.token', 'lease.width', 'batch.status', 'batch.concurrency'])
-          .where('lease.token', 'in', [...tokens])
+          .where(tx.dialect.isIn('lease.token', tokens))
           .execute();
         const held = new Map(rows.map((row) => [row.token, row]));
         return tokens.map((token) => {
@@ -42,7 +42,12 @@ export function leasing(session: Session): Leasing {
 
     release: (tokens) =>
       session.write(async (tx) => {
-        for (const token of tokens) await release(tx, token);
+        if (tokens.length === 0) return;
+        const leases = await lockLeases(
+          tx,
+          tx.db.selectFrom('lease').selectAll().where(tx.dialect.isIn('token', tokens)),
+        );
+        for (const lease of leases.sort((a, b) => a.batch_no - b.batch_no)) await release(tx, lease);
       }),
 
     isReady: ({ batch_id, now }) =>
@@ -76,11 +81,14 @@ function hasReady(now: number): RawBuilder<boolean> {
 }
 
 async function lease(tx: Write, options: LeaseOptions): Promise<LeaseAnswer> {
-  const batch = (await tx.db
+  const found = await tx.db
     .selectFrom('batch')
-    .selectAll()
+    .select(['no', 'status'])
     .where('id', '=', options.batch_id)
-    .executeTakeFirst()) as BatchRow | undefined;
+    .executeTakeFirst();
+  if (found === undefined || !isActive(found.status)) return refuse('not_active');
+  // Its row is the lock of its free ranges: from here on everything of it stands still.
+  const batch = await lockRow(tx, found.no);
   if (batch === undefined || batch.hidden_at !== null || !isActive(batch.status)) return refuse('not_active');
   if (options.serves !== undefined && !isServed(batch, options.serves)) return refuseUnserved(batch);
   const room = batch.concurrency - batch.leased_width;
@@ -166,15 +174,11 @@ async function grant(tx: Write, batch: BatchRow, width: number, now: number): Pr
   }
 }
 
-/** Ends a lease unburned; one of a cancelled batch, or a repeated call, finds nothing to free. */
-async function release(tx: Write, token: string): Promise<void> {
-  const row = await tx.db.selectFrom('lease').selectAll().where('token', '=', token).executeTakeFirst();
-  if (row === undefined) return;
-  const { status } = await tx.db
-    .selectFrom('batch')
-    .select('status')
-    .where('no', '=', row.batch_no)
-    .executeTakeFirstOrThrow();
-  if (status === 'cancelled') await clearLeftover(tx, row.batch_no, Number.MAX_SAFE_INTEGER);
-  else await giveBack(tx, row as LeaseTable, 'unburned');
+/** Ends a lease unburned; what a cancel or delete made void is cleared. */
+async function release(tx: Write, lease: LeaseTable): Promise<void> {
+  const batch = await lockRow(tx, lease.batch_no);
+  if (batch === undefined) return;
+  const isDead = batch.status === 'cancelled' || batch.hidden_at !== null;
+  if (isDead) await clearLeftover(tx, lease.batch_no, Number.MAX_SAFE_INTEGER);
+  else await giveBack(tx, lease, 'unburned');
 }

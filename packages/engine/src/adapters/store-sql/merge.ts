@@ -1,10 +1,10 @@
 import { isFinal, type Policies, SheafError } from '@sheaf/protocol/words';
 import { sql } from 'kysely';
 import type { Store } from '../../ports/store.ts';
-import { clearLeftover } from './give-back.ts';
+import { clearedBatch } from './give-back.ts';
 import { createDraft } from './intake.ts';
 import { parse, toBatch } from './rows.ts';
-import { type BatchRow, findBatch, judge, reload, type Session, type Write, wrongStatus } from './session.ts';
+import { type BatchRow, reload, type Session, type Write, wrongStatus } from './session.ts';
 import { settle } from './settle.ts';
 
 type Merge = Parameters<Store['merge']>[0];
@@ -34,8 +34,7 @@ export function merging(session: Session): Pick<Store, 'merge'> {
 async function findSources(tx: Write, { space, batch_ids }: Merge): Promise<BatchRow[]> {
   const sources: BatchRow[] = [];
   for (const batchId of new Set(batch_ids)) {
-    const row = await findBatch(tx.db, { space, batch_id: batchId });
-    judge('merge', row.status);
+    const row = await clearedBatch(tx, { space, batch_id: batchId }, 'merge');
     const [first = row] = sources;
     if (row.processor !== first.processor || row.config !== first.config) {
       throw new SheafError(
@@ -60,7 +59,6 @@ async function findSources(tx: Write, { space, batch_ids }: Merge): Promise<Batc
         `Items of ${row.id} are still finishing; merge it when they have.`,
       );
     }
-    if (row.leftover === 1) await clearLeftover(tx, row.no, Number.MAX_SAFE_INTEGER);
     sources.push(row);
   }
   return sources;

@@ -15,6 +15,10 @@ const MIGRATIONS: readonly { version: number; up: (types: ColumnTypes) => string
  * @throws bad_config when a newer release wrote this database.
  */
 export async function migrate(db: Db, dialect: Dialect): Promise<void> {
+  await dialect.migrating(db, (locked) => migrateLocked(locked, dialect));
+}
+
+async function migrateLocked(db: Db, dialect: Dialect): Promise<void> {
   await sql`create table if not exists migration (version ${sql.raw(dialect.types.integer)} primary key)`.execute(
     db,
   );

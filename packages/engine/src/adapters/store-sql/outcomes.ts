@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import type { Outcome } from '../../ports/leasing.ts';
-import type { BatchRow, Write } from './session.ts';
+import type { Write } from './session.ts';
 import type { RangeTable } from './tables.ts';
 
 /** Log rows keep the attempt's lines together; they are read page by page. */
@@ -19,7 +19,7 @@ export async function keepLogs(
 /** Outputs become files of the item in the transaction that makes it completed. */
 export async function keepOutputs(
   tx: Write,
-  batch: BatchRow,
+  lease: { batch_no: number; space: string },
   outcomes: readonly Outcome[],
   now: number,
 ): Promise<void> {
@@ -28,8 +28,8 @@ export async function keepOutputs(
       ? []
       : outputs.map((output) => ({
           ...output,
-          space: batch.space,
-          batch_no: batch.no,
+          space: lease.space,
+          batch_no: lease.batch_no,
           seq,
           created_at: now,
         })),
@@ -42,9 +42,9 @@ export async function keepFailedAttempts(
   tx: Write,
   batchNo: number,
   worker: string,
-  failed: readonly Outcome[],
+  outcomes: readonly Outcome[],
 ): Promise<void> {
-  const rows = failed.flatMap(({ seq, attempt, status, error, started_at, duration_ms }) =>
+  const rows = outcomes.flatMap(({ seq, attempt, status, error, started_at, duration_ms }) =>
     status !== 'retry' || error === null
       ? []
       : [

@@ -35,6 +35,7 @@ export function readingBatches(session: Session): Reading {
     find: ({ space, text }) =>
       session.read(async (db) => {
         const literal = escapeLike(text);
+        const is = session.dialect.like;
         const begin = text.startsWith('bat_') ? `${literal}%` : `bat_${literal}%`;
         const rows = await db
           .selectFrom('batch')
@@ -42,7 +43,7 @@ export function readingBatches(session: Session): Reading {
           .where('space', '=', space)
           .where('hidden_at', 'is', null)
           .where(
-            sql<boolean>`(name = ${text} or id like ${begin} escape '\\' or id like ${`%${literal}`} escape '\\')`,
+            sql<boolean>`(name = ${text} or id ${is} ${begin} escape '\\' or id ${is} ${`%${literal}`} escape '\\')`,
           )
           .orderBy('created_at', 'desc')
           .limit(10)
@@ -66,7 +67,6 @@ export function readingBatches(session: Session): Reading {
               .selectFrom('item')
               .select(['seq', 'name', 'key'])
               .where('batch_no', '=', row.no)
-              .where(sql<boolean>`status = 'failed'`)
               .where('cause', '=', cause)
               .orderBy('seq')
               .limit(5)
@@ -157,9 +157,10 @@ function conditions(dialect: Dialect, eb: ExpressionBuilder<Tables, 'batch'>, qu
   }
   if (query.search !== undefined) {
     const like = `%${escapeLike(query.search)}%`;
+    const is = dialect.like;
     all.push(
-      sql<SqlBool>`(name like ${like} escape '\\' or description like ${like} escape '\\'
-        or base_directory_name like ${like} escape '\\' or id like ${like} escape '\\')`,
+      sql<SqlBool>`(name ${is} ${like} escape '\\' or description ${is} ${like} escape '\\'
+        or base_directory_name ${is} ${like} escape '\\' or id ${is} ${like} escape '\\')`,
     );
   }
   return eb.and(all);

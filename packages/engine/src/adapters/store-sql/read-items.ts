@@ -67,7 +67,7 @@ async function listItems(
   // Items that wait cannot lie before the first range: no need to walk what is done.
   if (wanted !== null && onlyWaiting(wanted)) after = Math.max(after, (await firstOpenSeq(db, row.no)) - 1);
   for (let step = 0; step < SCAN_STEPS; step++) {
-    const rows = await nextRows(db, row, query, wanted, after);
+    const rows = await nextRows(db, dialect, row, query, wanted, after);
     const items = await toItems(db, dialect, row, rows);
     for (const item of items) {
       if (wanted !== null && !wanted.has(item.status)) continue;
@@ -90,6 +90,7 @@ function pageSize(query: ListItems, wanted: ReadonlySet<ItemStatus> | null): num
 
 async function nextRows(
   db: Db,
+  dialect: Dialect,
   row: BatchRow,
   query: ListItems,
   wanted: ReadonlySet<ItemStatus> | null,
@@ -98,18 +99,22 @@ async function nextRows(
   let select = db.selectFrom('item').selectAll().where('batch_no', '=', row.no).where('seq', '>', after);
   if (query.cause !== undefined) {
     select = select
-      .where(sql<boolean>`status = 'failed'`)
+      .where('cause', 'is not', null)
       .where(sql<boolean>`(cause = ${query.cause} or error_code = ${query.cause})`);
   } else if (wanted !== null) {
     const stored = (['completed', 'failed', 'skipped'] as const).filter((status) => wanted.has(status));
     const derived = stored.length < wanted.size;
     select = select.where((eb) =>
-      derived ? eb.or([eb('status', 'is', null), eb('status', 'in', stored)]) : eb('status', 'in', stored),
+      derived
+        ? eb.or([eb('status', 'is', null), dialect.isIn('status', stored)])
+        : dialect.isIn('status', stored),
     );
   }
   if (query.search !== undefined) {
     const like = `%${escapeLike(query.search)}%`;
-    select = select.where(sql<boolean>`(name like ${like} escape '\\' or key like ${like} escape '\\')`);
+    select = select.where(
+      sql<boolean>`(name ${dialect.like} ${like} escape '\\' or key ${dialect.like} ${like} escape '\\')`,
+    );
   }
   const rows = await select.orderBy('seq').limit(pageSize(query, wanted)).execute();
   return rows as ItemTable[];

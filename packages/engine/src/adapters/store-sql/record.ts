@@ -1,6 +1,6 @@
 import { isActive } from '@sheaf/protocol/words';
 import { sql } from 'kysely';
-import type { BatchPulse, LeasedItem, Outcome, RecordAnswer, RecordRequest } from '../../ports/leasing.ts';
+import type { BatchPulse, Outcome, RecordAnswer, RecordRequest } from '../../ports/leasing.ts';
 import type { Store } from '../../ports/store.ts';
 import { findEchoes } from './echo.ts';
 import {
@@ -11,47 +11,87 @@ import {
   keepOutputs,
   scheduleRetries,
 } from './outcomes.ts';
-import { configsOf, pick } from './pick.ts';
-import { type BatchRow, reload, type Session, type Write } from './session.ts';
+import { configsOf, pick, type StampedRange } from './pick.ts';
+import { type BatchRow, lockRow, type Session, type Write } from './session.ts';
 import { settleOrPause } from './settle.ts';
 import type { LeaseTable } from './tables.ts';
 
 /** The part of the Store that keeps what became of the work. */
 export function recording(session: Session): Pick<Store, 'record'> {
   return {
-    record: (requests, now) =>
-      session.write(async (tx) => {
-        const answers = new Map<RecordRequest, RecordAnswer>();
-        const leases = await findLeases(tx, requests);
-        for (const held of inBatchOrder(requests, leases)) {
-          const lease = leases.get(held.token);
-          if (lease === undefined) continue;
-          const { answer, left } = await recordChunk(tx, held, lease, now);
-          answers.set(held, answer);
-          // A turn may have two records in one commit: the second finds the lease as the first left it.
-          if (left > 0) leases.set(held.token, { ...lease, left, width: answer.width });
-          else leases.delete(held.token);
+    async record(requests, now) {
+      if (requests.length === 0) return [];
+      const dropped = new Set<RecordRequest>();
+      for (;;) {
+        try {
+          return await session.write((tx) => recordAll(tx, requests, dropped, now));
+        } catch (error) {
+          // Nothing of it was kept. The others are recorded without the one whose lease is void.
+          if (!(error instanceof FenceLost)) throw error;
+          dropped.add(error.request);
         }
-        for (const request of requests) {
-          if (!answers.has(request)) answers.set(request, await answerWithoutLease(tx, request, now));
-        }
-        return requests.map((request) => answers.get(request) ?? lost(request));
-      }),
+      }
+    },
   };
 }
 
-type Leases = Map<string, LeaseTable>;
+/** A lease became void between the writing of its outcomes and the locking of its batch. */
+class FenceLost extends Error {
+  readonly request: RecordRequest;
 
-async function findLeases(tx: Write, requests: readonly RecordRequest[]): Promise<Leases> {
-  const tokens = requests.map((request) => request.token);
-  const rows = await tx.db.selectFrom('lease').selectAll().where('token', 'in', tokens).execute();
-  return new Map(rows.map((row) => [row.token, row as LeaseTable]));
+  constructor(request: RecordRequest) {
+    super('The lease is void.');
+    this.request = request;
+  }
 }
 
-/** Batches in one order everywhere, so that two recording transactions cannot deadlock. */
-function inBatchOrder(requests: readonly RecordRequest[], leases: Leases): RecordRequest[] {
-  const batchOf = (request: RecordRequest) => leases.get(request.token)?.batch_no ?? 0;
-  return [...requests].sort((a, b) => batchOf(a) - batchOf(b));
+/** A lease, locked, and what its outcomes need to know of the batch. */
+type Held = LeaseTable & { space: string; canary_to: number | null };
+type Leases = Map<string, Held>;
+
+/**
+ * First the items of all chunks, which nobody else writes; then, chunk by chunk, the batches, whose rows
+ * are locked from there to the commit: two workers of one batch wait for each other only that long.
+ */
+async function recordAll(
+  tx: Write,
+  requests: readonly RecordRequest[],
+  dropped: ReadonlySet<RecordRequest>,
+  now: number,
+): Promise<RecordAnswer[]> {
+  const leases = await findLeases(tx, requests);
+  const fenced = requests.filter((request) => leases.has(request.token) && !dropped.has(request));
+  const batchOf = ({ token }: RecordRequest) => leases.get(token)?.batch_no ?? 0;
+  const inOrder = fenced.sort((a, b) => batchOf(a) - batchOf(b));
+  const written = new Map<RecordRequest, Written>();
+  for (const request of inOrder) {
+    const lease = leases.get(request.token);
+    if (lease !== undefined) written.set(request, await writeOutcomes(tx, lease, request.outcomes, now));
+  }
+  const answers = new Map<RecordRequest, RecordAnswer>();
+  for (const [request, outcomes] of written) {
+    const lease = leases.get(request.token);
+    // A turn may have two records in one commit: the second finds the lease as the first left it.
+    if (lease === undefined) continue;
+    const { answer, left } = await recordChunk(tx, request, { lease, ...outcomes }, now);
+    answers.set(request, answer);
+    if (left > 0) leases.set(request.token, { ...lease, left, width: answer.width });
+    else leases.delete(request.token);
+  }
+  for (const request of requests) {
+    if (!answers.has(request)) answers.set(request, await answerWithoutLease(tx, request, now));
+  }
+  return requests.map((request) => answers.get(request) ?? lost(request));
+}
+
+/** The leases that are not void. */
+async function findLeases(tx: Write, requests: readonly RecordRequest[]): Promise<Leases> {
+  const tokens = [...new Set(requests.map((request) => request.token))];
+  const { rows } =
+    await sql<Held>`select l.*, b.space, b.canary_to from lease l join batch b on b.no = l.batch_no
+    where ${tx.dialect.isIn('l.token', tokens)} and b.epoch = l.epoch and b.hidden_at is null
+    order by l.token ${tx.dialect.forUpdateOf('l')}`.execute(tx.db);
+  return new Map(rows.map((row) => [row.token, row]));
 }
 
 /** The lease may have ended by the very record whose answer got lost. */
@@ -85,25 +125,33 @@ function lost(request: RecordRequest): RecordAnswer {
   };
 }
 
+type Written = { accepted: Outcome[]; refused: number };
+
 async function recordChunk(
   tx: Write,
   request: RecordRequest,
-  lease: LeaseTable,
+  { lease, accepted, refused }: Written & { lease: Held },
   now: number,
 ): Promise<{ answer: RecordAnswer; left: number }> {
-  let batch = await reload(tx, lease.batch_no);
+  let batch = await count(tx, lease, accepted, now);
   // The fence: cancel, pause(now) and delete raise the epoch, and no older lease records any more.
-  if (lease.epoch !== batch.epoch || batch.hidden_at !== null) return { answer: lost(request), left: 0 };
-  const { accepted, refused } = await writeOutcomes(tx, batch, lease, request.outcomes, now);
-  const left = lease.left - accepted.length;
-  batch = await count(tx, batch, accepted, now);
+  if (batch === undefined) throw new FenceLost(request);
+  const failed = accepted.filter((outcome) => outcome.status !== 'completed');
+  if (failed.length > 0) {
+    await countCauses(tx, batch.no, failed, now);
+    await scheduleRetries(tx, batch.no, failed);
+  }
   batch = await settleOrPause(tx, batch, now, 'system');
 
+  const left = lease.left - accepted.length;
   const more = isActive(batch.status) && !lease.alone ? request.more : 0;
   const room = Math.max(0, batch.concurrency - batch.leased_width);
   const extended = more > 0 ? await extend(tx, batch, { request, room, limit: more, now }) : nothing;
   const width = Math.min(request.width, left + extended.count, lease.width + room);
-  await resize(tx, lease, { left: left + extended.count, width, now });
+  const [items] = await Promise.all([
+    tx.dialect.readItems(tx.db, batch.no, extended.ranges),
+    resize(tx, lease, { left: left + extended.count, width, now }),
+  ]);
   const answer: RecordAnswer = {
     token: request.token,
     lost: false,
@@ -111,33 +159,36 @@ async function recordChunk(
     refused,
     batch: pulse(batch, batch.leased_width + width - lease.width, now),
     width,
-    items: extended.items,
-    configs: await configsOf(tx, batch, extended.items),
+    items,
+    configs: await configsOf(tx, batch, items),
   };
   return { answer, left: left + extended.count };
 }
 
-/** Writes what no other worker has written, and all that hangs on it. */
+/** Writes what no other worker has written, and what hangs on the items alone. */
 async function writeOutcomes(
   tx: Write,
-  batch: BatchRow,
-  lease: LeaseTable,
+  lease: Held,
   outcomes: readonly Outcome[],
   now: number,
-): Promise<{ accepted: Outcome[]; refused: number }> {
+): Promise<Written> {
   if (outcomes.length === 0) return { accepted: [], refused: 0 };
-  const taken = await tx.dialect.writeOutcomes(tx.db, batch.no, outcomes, now);
-  const accepted = outcomes.filter((_, index) => taken[index]);
-  const failed = accepted.filter((outcome) => outcome.status !== 'completed');
-  await keepOutputs(tx, batch, accepted, now);
-  await keepLogs(tx, batch.no, accepted, now);
-  if (failed.length > 0) {
-    await keepFailedAttempts(tx, batch.no, lease.worker, failed);
-    await countCauses(tx, batch.no, failed, now);
-    await scheduleRetries(tx, batch.no, failed);
-  }
+  const batchNo = lease.batch_no;
+  const taken = await tx.dialect.writeOutcomes(tx.db, batchNo, outcomes.map(withCause), now);
+  const accepted = outcomes.filter((_, index) => taken[index]).map(withCause);
+  await Promise.all([
+    keepOutputs(tx, lease, accepted, now),
+    keepLogs(tx, batchNo, accepted, now),
+    keepFailedAttempts(tx, batchNo, lease.worker, accepted),
+  ]);
   const dropped = outcomes.filter((_, index) => !taken[index]);
-  return { accepted, refused: dropped.length === 0 ? 0 : await countRefused(tx, batch.no, dropped) };
+  return { accepted, refused: dropped.length === 0 ? 0 : await countRefused(tx, batchNo, dropped) };
+}
+
+/** A failed item without a cause would be found by nobody who looks for failures. */
+function withCause(outcome: Outcome): Outcome {
+  if (outcome.status !== 'failed' || outcome.cause !== null) return outcome;
+  return { ...outcome, cause: outcome.error?.code ?? 'failed' };
 }
 
 /** An outcome that is there already is the echo of an answer that got lost, not a late result. */
@@ -156,54 +207,69 @@ async function countRefused(tx: Write, batchNo: number, dropped: readonly Outcom
   return dropped.filter((outcome) => (attempts.get(outcome.seq) ?? 0) < outcome.attempt).length;
 }
 
-/** Counters move by what was written, in the transaction that wrote it. */
+/**
+ * Counters move by what was written, in the transaction that wrote it. Locks the batch's row; undefined
+ * when it is not the lease's any more.
+ */
 async function count(
   tx: Write,
-  batch: BatchRow,
+  lease: Held,
   accepted: readonly Outcome[],
   now: number,
-): Promise<BatchRow> {
-  if (accepted.length === 0) return batch;
+): Promise<BatchRow | undefined> {
   const completed = accepted.filter((outcome) => outcome.status === 'completed');
+  const hasMetrics = completed.some((outcome) => outcome.metrics !== null);
+  if (accepted.length > 0 && !hasMetrics) {
+    const row = await addCounts(tx, lease, accepted, lease.canary_to, now);
+    if (row !== undefined) return row;
+  }
+  const row = await lockRow(tx, lease.batch_no);
+  if (row === undefined || row.epoch !== lease.epoch || row.hidden_at !== null) return undefined;
+  if (accepted.length === 0) return row;
+  // Sums of sums cannot be added in SQL; the row is ours until the commit.
+  if (hasMetrics) {
+    const metrics = addMetrics(row.metrics, completed);
+    await tx.db.updateTable('batch').set({ metrics }).where('no', '=', row.no).execute();
+  }
+  return addCounts(tx, lease, accepted, row.canary_to, now);
+}
+
+/** In one statement, unless the batch is another one's or its canary ends elsewhere by now. */
+async function addCounts(
+  tx: Write,
+  lease: Held,
+  accepted: readonly Outcome[],
+  canaryTo: number | null,
+  now: number,
+): Promise<BatchRow | undefined> {
   const final = accepted.filter((outcome) => outcome.status !== 'retry');
-  const end = batch.canary_to;
-  const inCanary = end === null ? 0 : final.filter((outcome) => outcome.seq <= end).length;
-  const row = await tx.db
-    .updateTable('batch')
-    .set((eb) => ({
-      completed_items: eb('completed_items', '+', completed.length),
-      failed_items: eb('failed_items', '+', final.length - completed.length),
-      done_bytes: eb(
-        'done_bytes',
-        '+',
-        sumOf(final, (outcome) => outcome.bytes),
-      ),
-      canary_left: eb('canary_left', '-', inCanary),
-      metrics: addMetrics(batch.metrics, completed),
-      updated_at: now,
-    }))
-    .where('no', '=', batch.no)
-    .returningAll()
-    .executeTakeFirstOrThrow();
-  return row as BatchRow;
+  const completed = final.filter((outcome) => outcome.status === 'completed').length;
+  const inCanary = canaryTo === null ? 0 : final.filter((outcome) => outcome.seq <= canaryTo).length;
+  const { rows } = await sql<BatchRow>`update batch set completed_items = completed_items + ${completed},
+      failed_items = failed_items + ${final.length - completed},
+      done_bytes = done_bytes + ${sumOf(final, (outcome) => outcome.bytes)},
+      canary_left = canary_left - ${inCanary}, updated_at = ${now}
+    where no = ${lease.batch_no} and epoch = ${lease.epoch} and hidden_at is null
+      and coalesce(canary_to, -1) = ${canaryTo ?? -1}
+    returning *`.execute(tx.db);
+  return rows[0];
 }
 
 function sumOf<T>(list: readonly T[], value: (element: T) => number): number {
   return list.reduce((sum, element) => sum + value(element), 0);
 }
 
-const nothing: { count: number; items: LeasedItem[] } = { count: 0, items: [] };
+const nothing: { count: number; ranges: StampedRange[] } = { count: 0, ranges: [] };
 
 /** More items under the same token: the turn keeps its slots full without a second lease beside the first. */
 async function extend(
   tx: Write,
   batch: BatchRow,
   { request, room, limit, now }: { request: RecordRequest; room: number; limit: number; now: number },
-): Promise<{ count: number; items: LeasedItem[] }> {
+): Promise<{ count: number; ranges: StampedRange[] }> {
   const width = Math.max(1, Math.min(request.width, room));
   const picked = await pick(tx, batch, { token: request.token, limit, width, idle: false, now });
-  if (typeof picked === 'string') return nothing;
-  return { count: picked.count, items: await tx.dialect.readItems(tx.db, batch.no, picked.ranges) };
+  return typeof picked === 'string' ? nothing : picked;
 }
 
 async function resize(
@@ -211,20 +277,27 @@ async function resize(
   lease: LeaseTable,
   { left, width, now }: { left: number; width: number; now: number },
 ): Promise<void> {
-  if (left > 0) {
-    await tx.db
-      .updateTable('lease')
-      .set({ left, width, renewed_at: now })
-      .where('token', '=', lease.token)
-      .execute();
-  } else {
-    await tx.db.deleteFrom('range').where('token', '=', lease.token).execute();
-    await tx.db.deleteFrom('lease').where('token', '=', lease.token).execute();
-  }
-  if (width !== lease.width) {
-    await sql`update batch set leased_width = leased_width + ${width - lease.width}
-      where no = ${lease.batch_no}`.execute(tx.db);
-  }
+  const kept =
+    left > 0
+      ? [
+          tx.db
+            .updateTable('lease')
+            .set({ left, width, renewed_at: now })
+            .where('token', '=', lease.token)
+            .execute(),
+        ]
+      : [
+          tx.db.deleteFrom('range').where('token', '=', lease.token).execute(),
+          tx.db.deleteFrom('lease').where('token', '=', lease.token).execute(),
+        ];
+  const change = width - lease.width;
+  const widened =
+    change === 0
+      ? null
+      : sql`update batch set leased_width = leased_width + ${change} where no = ${lease.batch_no}`.execute(
+          tx.db,
+        );
+  await Promise.all([...kept, widened]);
 }
 
 /** A lease is never wider than what it has left, so the sum of the widths is what runs. */

@@ -2,9 +2,17 @@ import { fingerprint, type PauseReason, type Policies } from '@sheaf/protocol/wo
 import { sql } from 'kysely';
 import type { Store } from '../../ports/store.ts';
 import type { Db } from './dialect.ts';
-import { clearLeftover, giveBack } from './give-back.ts';
+import { clearLeftover, giveBack, lockLeases } from './give-back.ts';
 import { parse } from './rows.ts';
-import { type BatchRow, reload, type Session, stopClock, type Write, wherePausedFrom } from './session.ts';
+import {
+  type BatchRow,
+  lockRow,
+  reload,
+  type Session,
+  stopClock,
+  type Write,
+  wherePausedFrom,
+} from './session.ts';
 import { pauseFor, settle, settleOrPause } from './settle.ts';
 import type { LeaseTable } from './tables.ts';
 import { buryWorkers, livingBoots, WORKER_LIFE_MS } from './workers.ts';
@@ -75,10 +83,14 @@ export function recovering(session: Session): Recovery {
           .limit(100)
           .execute(),
       }));
-      for (const lease of expired) await session.write((tx) => expire(tx, lease, now));
-      for (const { no } of leftover) await session.write((tx) => clearLeftover(tx, no, CLEAR_LIMIT));
-      for (const { no } of silent) await session.write((tx) => sealSilent(tx, no, now));
-      return { expired: expired.length };
+      // One at a time, among all processes: what the others would do is done.
+      const step = (work: (tx: Write) => Promise<boolean>) =>
+        session.write(async (tx) => (await tx.dialect.trySweep(tx.db)) && (await work(tx)));
+      let count = 0;
+      for (const lease of expired) if (await step((tx) => expire(tx, lease, now))) count += 1;
+      for (const { no } of leftover) await step((tx) => clearStep(tx, no));
+      for (const { no } of silent) await step((tx) => sealSilent(tx, no, now));
+      return { expired: count };
     },
 
     pauseAll: ({ reason, now }) =>
@@ -88,6 +100,8 @@ export function recovering(session: Session): Recovery {
           .selectAll()
           .where('status', 'in', ['queued', 'running'])
           .where('hidden_at', 'is', null)
+          .orderBy('no')
+          .modifyEnd(tx.dialect.forUpdate)
           .execute();
         for (const row of rows) await pauseFor(tx, row as BatchRow, reason, now);
         return rows.map((row) => row.id);
@@ -101,6 +115,8 @@ export function recovering(session: Session): Recovery {
           .where('status', '=', 'paused')
           .where('pause_reason', '=', reason)
           .where('hidden_at', 'is', null)
+          .orderBy('no')
+          .modifyEnd(tx.dialect.forUpdate)
           .execute();
         for (const row of rows) await resumeOne(tx, row as BatchRow, now);
         return rows.map((row) => row.id);
@@ -115,9 +131,23 @@ async function recoverBatch(
   { review, policy, now }: Parameters<Store['recover']>[0],
   report: { recovered: string[]; interrupted: string[]; poisoned: number },
 ): Promise<void> {
-  const before = await reload(tx, no);
-  for (const { token } of lost) report.poisoned += await takeAway(tx, token, before.epoch, now);
-  if (before.leftover === 1) await clearLeftover(tx, no, CLEAR_LIMIT);
+  // Read again: some may have ended since they were found, and some may have got more items.
+  const leases = await lockLeases(
+    tx,
+    tx.db
+      .selectFrom('lease')
+      .selectAll()
+      .where(
+        tx.dialect.isIn(
+          'token',
+          lost.map((lease) => lease.token),
+        ),
+      ),
+  );
+  if ((await lockRow(tx, no))?.leftover === 1) await clearLeftover(tx, no, CLEAR_LIMIT);
+  const before = await lockRow(tx, no);
+  if (before === undefined) return;
+  for (const lease of leases) report.poisoned += await takeAway(tx, lease, before.epoch, now);
   await restartClock(tx, before, now);
   const row = await settleOrPause(tx, await reload(tx, no), now, 'system');
   if (row.status !== 'queued' && row.status !== 'running') return;
@@ -137,12 +167,10 @@ async function restartClock(tx: Write, row: BatchRow, now: number): Promise<void
 }
 
 /** A dead host's lease. Whoever was alone with its host once too often becomes an outcome like any other. */
-async function takeAway(tx: Write, token: string, epoch: number, now: number): Promise<number> {
-  // Read again: it may have ended since it was found, and it may have got more items.
-  const lease = await tx.db.selectFrom('lease').selectAll().where('token', '=', token).executeTakeFirst();
+async function takeAway(tx: Write, lease: LeaseTable, epoch: number, now: number): Promise<number> {
   // What a pause or cancel took back before its host died goes back as it was, with the leftovers.
-  if (lease === undefined || lease.epoch !== epoch) return 0;
-  const poisoned = await giveBack(tx, lease as LeaseTable, 'host_died');
+  if (lease.epoch !== epoch) return 0;
+  const poisoned = await giveBack(tx, lease, 'host_died');
   let count = 0;
   for (const { batch_no, from_seq, to_seq, attempt, crashes } of poisoned) {
     const message = `The process that ran it died ${crashes} times, the last times with nothing else running.`;
@@ -185,22 +213,33 @@ async function findSilent(db: Db, now: number): Promise<LeaseTable[]> {
 }
 
 /** Not dead, only silent: its stretches go back as they were. */
-async function expire(tx: Write, lease: LeaseTable, now: number): Promise<void> {
-  const current = await tx.db
-    .selectFrom('lease')
-    .selectAll()
-    .where('token', '=', lease.token)
-    .where('renewed_at', '<', now - LEASE_LIFE_MS)
-    .executeTakeFirst();
-  if (current === undefined) return;
-  await giveBack(tx, current as LeaseTable, 'unburned');
+async function expire(tx: Write, lease: LeaseTable, now: number): Promise<boolean> {
+  const [current] = await lockLeases(
+    tx,
+    tx.db
+      .selectFrom('lease')
+      .selectAll()
+      .where('token', '=', lease.token)
+      .where('renewed_at', '<', now - LEASE_LIFE_MS),
+  );
+  if (current === undefined || (await lockRow(tx, lease.batch_no)) === undefined) return false;
+  await giveBack(tx, current, 'unburned');
   await settle(tx, lease.batch_no, now, 'system');
+  return true;
 }
 
-async function sealSilent(tx: Write, no: number, now: number): Promise<void> {
+async function clearStep(tx: Write, no: number): Promise<boolean> {
+  await clearLeftover(tx, no, CLEAR_LIMIT);
+  return true;
+}
+
+async function sealSilent(tx: Write, no: number, now: number): Promise<boolean> {
+  const row = await lockRow(tx, no);
+  if (row?.open !== 1 || row.updated_at >= now - OPEN_SILENCE_MS) return false;
   await tx.db.updateTable('batch').set({ open: 0, updated_at: now }).where('no', '=', no).execute();
-  await tx.emit(await reload(tx, no), now, { type: 'batch_changed', fields: ['open'], by: 'system' });
+  await tx.emit(row, now, { type: 'batch_changed', fields: ['open'], by: 'system' });
   await settle(tx, no, now, 'system');
+  return true;
 }
 
 async function resumeOne(tx: Write, row: BatchRow, now: number): Promise<void> {

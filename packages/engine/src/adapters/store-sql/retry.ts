@@ -1,10 +1,10 @@
 import { isFinal, type Policies, RETRY_PRIORITY, SheafError } from '@sheaf/protocol/words';
 import { type RawBuilder, sql } from 'kysely';
 import type { Store } from '../../ports/store.ts';
-import { clearLeftover } from './give-back.ts';
+import { clearedBatch } from './give-back.ts';
 import { freeRangeOf } from './intake.ts';
 import { toBatch } from './rows.ts';
-import { type BatchRow, findBatch, judge, reload, type Session, type Write, wrongStatus } from './session.ts';
+import { type BatchRow, reload, type Session, type Write, wrongStatus } from './session.ts';
 import { settleOrPause } from './settle.ts';
 import type { RangeTable } from './tables.ts';
 
@@ -15,10 +15,7 @@ export function retrying(session: Session): Pick<Store, 'retry'> {
   return {
     retry: (act) =>
       session.write(async (tx) => {
-        const row = await findBatch(tx.db, act);
-        judge('retry', row.status);
-        // An ended batch may still have the ranges that its cancel left: they would cover what comes back.
-        if (row.leftover === 1) await clearLeftover(tx, row.no, Number.MAX_SAFE_INTEGER);
+        const row = await clearedBatch(tx, act, 'retry');
         const chosen = await choose(tx, row, act);
         const retried = chosen === null ? 0 : await takeBack(tx, row, act, chosen);
         if (retried > 0 && isFinal(row.status)) {
@@ -53,14 +50,14 @@ async function choose(tx: Write, row: BatchRow, act: RetryAct): Promise<Chosen |
   }
   if (act.cause !== undefined) {
     return {
-      failed: sql<boolean>`i.status = 'failed' and (i.cause = ${act.cause} or i.error_code = ${act.cause})`,
+      failed: sql<boolean>`i.cause is not null and (i.cause = ${act.cause} or i.error_code = ${act.cause})`,
       cancelled: null,
     };
   }
   const status = act.status ?? (row.status === 'cancelled' ? ['failed', 'cancelled'] : ['failed']);
   const wantsCancelled = status.includes('cancelled') && row.cancelled_items > 0 && row.merged_into === null;
   return {
-    failed: status.includes('failed') && row.failed_items > 0 ? sql<boolean>`i.status = 'failed'` : null,
+    failed: status.includes('failed') && row.failed_items > 0 ? sql<boolean>`i.cause is not null` : null,
     cancelled: wantsCancelled ? uncovered : null,
   };
 }

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import {
   allowedActions,
   BATCH_ACTIONS,
@@ -41,10 +42,21 @@ export type OfferTurns = (
 export type Session = {
   db: Db;
   dialect: Dialect;
-  /** Runs one transaction. Storage errors come out as ours. */
+  /**
+   * Runs one transaction; again from its beginning when it only met another one. Storage errors come
+   * out as ours.
+   *
+   * Locks are taken in one order: leases (by token), items, batches (by number), free ranges, turns. A
+   * batch's row is the lock of its free ranges: nothing of a batch changes for others but by a
+   * transaction that holds it when it commits. So whoever holds it sees the batch stand still, and
+   * whoever does not may only touch what its own leases hold.
+   */
   write<T>(work: (tx: Write) => Promise<T>): Promise<T>;
   read<T>(work: (db: Db) => Promise<T>): Promise<T>;
 };
+
+/** How often a transaction that met another one is tried. */
+const MAX_TRIES = 8;
 
 export type EventListener = (space: string, events: StoredEvent[]) => void;
 
@@ -59,37 +71,45 @@ export function createSession(options: {
     db,
     dialect,
     async write(work) {
-      const told: { space: string; event: StoredEvent }[] = [];
-      const woken = new Map<number, number>();
-      try {
-        const result = await db.transaction().execute(async (trx) => {
-          const wake = (no: number, at: number) => void woken.set(no, at);
-          const answer = await work({
-            db: trx,
-            dialect,
-            wake,
-            async emit(batch, at, event) {
-              await emit(trx, told, batch, at, event);
-              if (makesLeasable(event)) wake(batch.no, at);
-            },
-          });
-          if (offer !== undefined) await offerWoken(trx, woken, offer);
-          return answer;
-        });
-        for (const { space, event } of told) publish(space, [event]);
-        return result;
-      } catch (error) {
-        throw dialect.toProblem(error);
+      for (let tries = 1; ; tries++) {
+        try {
+          return await writeOnce(work);
+        } catch (error) {
+          if (!dialect.isConflict(error) || tries === MAX_TRIES) throw dialect.toProblem(error);
+        }
+        // Apart in time, so that the same two do not meet again.
+        await setTimeout(Math.random() * 5 * 2 ** tries);
       }
     },
     async read(work) {
       try {
-        return await work(db);
+        return await dialect.snapshot(db, work);
       } catch (error) {
         throw dialect.toProblem(error);
       }
     },
   };
+
+  async function writeOnce<T>(work: (tx: Write) => Promise<T>): Promise<T> {
+    const told: { space: string; event: StoredEvent }[] = [];
+    const woken = new Map<number, number>();
+    const wake = (no: number, at: number) => void woken.set(no, at);
+    const result = await db.transaction().execute(async (trx) => {
+      const answer = await work({
+        db: trx,
+        dialect,
+        wake,
+        async emit(batch, at, event) {
+          await emit(trx, told, batch, at, event);
+          if (makesLeasable(event)) wake(batch.no, at);
+        },
+      });
+      if (offer !== undefined) await offerWoken(trx, woken, offer);
+      return answer;
+    });
+    for (const { space, event } of told) publish(space, [event]);
+    return result;
+  }
 }
 
 async function emit(
@@ -161,6 +181,27 @@ export async function findBatch(db: Db, ref: { space: string; batch_id: string }
     .executeTakeFirst();
   if (row === undefined) throw new SheafError('not_found', `Batch not found: ${ref.batch_id.slice(0, 60)}`);
   return row as BatchRow;
+}
+
+/** The batch of a space, as no other transaction can change it until this one ends. */
+export async function lockBatch(tx: Write, ref: { space: string; batch_id: string }): Promise<BatchRow> {
+  const { no } = await findBatch(tx.db, ref);
+  const row = await lockRow(tx, no);
+  if (row === undefined || row.hidden_at !== null) {
+    throw new SheafError('not_found', `Batch not found: ${ref.batch_id.slice(0, 60)}`);
+  }
+  return row;
+}
+
+/** A batch by its number, locked; undefined when it was removed meanwhile. */
+export async function lockRow(tx: Write, batchNo: number): Promise<BatchRow | undefined> {
+  const row = await tx.db
+    .selectFrom('batch')
+    .selectAll()
+    .where('no', '=', batchNo)
+    .modifyEnd(tx.dialect.forUpdate)
+    .executeTakeFirst();
+  return row as BatchRow | undefined;
 }
 
 /** How an action stands to a batch's state: legal, in effect already, or refused with `wrong_status`. */

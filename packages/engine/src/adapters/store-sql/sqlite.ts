@@ -164,7 +164,23 @@ const WRITE_OUTCOME = `update item set status = ?, attempt = ?, config_no = ?, r
 function sqliteDialect(database: DatabaseSync, statements: Map<string, StatementSync>): Dialect {
   return {
     name: 'sqlite',
-    types: { integer: 'integer', serial: 'integer primary key', withoutRowid: 'without rowid' },
+    types: {
+      integer: 'integer',
+      serial: 'integer primary key',
+      text: 'text',
+      withoutRowid: 'without rowid',
+      roomToGrow: '',
+    },
+    // Writers come one after the other: nothing is ever locked against them, and nothing conflicts.
+    forUpdate: sql``,
+    forUpdateOf: () => sql``,
+    like: sql`like`,
+    serialise: async () => undefined,
+    trySweep: async () => true,
+    migrating: (db, work) => work(db),
+    snapshot: (db, work) => work(db),
+    freeze: async () => undefined,
+    isConflict: () => false,
 
     async insertMany(_db, table, rows) {
       const [first] = rows;

@@ -4,8 +4,8 @@ import { clearLeftover } from './give-back.ts';
 import { toBatch } from './rows.ts';
 import {
   type BatchRow,
-  findBatch,
   judge,
+  lockBatch,
   reload,
   type Session,
   stopClock,
@@ -27,7 +27,7 @@ const CLEAR_LIMIT = 10_000;
 export function steering(session: Session): Steering {
   const move = (act: Act, work: (tx: Write, row: BatchRow) => Promise<void>) =>
     session.write(async (tx) => {
-      const row = await findBatch(tx.db, act);
+      const row = await lockBatch(tx, act);
       await work(tx, row);
       return toBatch(tx.db, await reload(tx, row.no));
     });
@@ -133,7 +133,7 @@ export function steering(session: Session): Steering {
 
     delete: (act) =>
       session.write(async (tx) => {
-        const row = await findBatch(tx.db, act);
+        const row = await lockBatch(tx, act);
         judge('delete', row.status);
         await hide(tx, row, act);
       }),
