@@ -36,14 +36,17 @@ export async function pick(
   batch: BatchRow,
   options: { token: string; limit: number; width: number; idle: boolean; now: number },
 ): Promise<Picked | NothingPicked> {
-  await wake(db, batch.no, options.now);
   const end = batch.canary_to ?? Number.MAX_SAFE_INTEGER;
-  const best = await findBest(db, batch.no, end, options.idle);
+  // Together on their way, one after the other in the database.
+  const [, best] = await Promise.all([
+    wake(db, batch.no, options.now),
+    findBest(db, batch.no, end, options.idle),
+  ]);
   if (typeof best === 'string') return best;
   const alone = best.crashes >= ALONE_FROM;
   // After a first loss smaller lots, so that the next one narrows down who did it.
   const limit = alone ? 1 : best.crashes > 0 ? Math.min(options.limit, options.width) : options.limit;
-  return { alone, ...(await stamp(db, batch.no, best, { token: options.token, limit, end })) };
+  return { alone, ...(await stamp(db, batch, best, { token: options.token, limit, end })) };
 }
 
 async function wake(db: Db, batchNo: number, now: number): Promise<void> {
@@ -69,11 +72,11 @@ async function findBest(db: Db, batchNo: number, end: number, idle: boolean): Pr
 
 async function stamp(
   db: Db,
-  batchNo: number,
+  batch: BatchRow,
   kind: Best,
   { token, limit, end }: { token: string; limit: number; end: number },
 ): Promise<{ count: number; ranges: StampedRange[] }> {
-  const ofKind = sql`batch_no = ${batchNo} and token is null and ready_at = 0
+  const ofKind = sql`batch_no = ${batch.no} and token is null and ready_at = 0
     and priority = ${kind.priority} and crashes = ${kind.crashes} and from_seq >= ${kind.from_seq}`;
   const { rows } = await sql<StampedRange & { id: number }>`
     select id, from_seq, to_seq, attempt, last_attempt, priority, config_no from range where ${ofKind} and from_seq <= ${end}
@@ -95,17 +98,65 @@ async function stamp(
     if (count >= limit) break;
   }
   if (lastWhole !== null) {
+    const whole = ranges.filter(({ from_seq }) => from_seq <= Number(lastWhole));
+    const hull = await hullOf(db, batch, whole);
+    if (hull !== null) {
+      await Promise.all([
+        sql`delete from range where ${ofKind} and from_seq <= ${lastWhole}`.execute(db),
+        db
+          .insertInto('range')
+          .values({ ...hull, batch_no: batch.no, crashes: kind.crashes, ready_at: 0, token })
+          .execute(),
+      ]);
+      return { count, ranges: [hull, ...ranges.slice(whole.length)] };
+    }
     await sql`update range set token = ${token} where ${ofKind} and from_seq <= ${lastWhole}`.execute(db);
   }
   return { count, ranges };
 }
 
+/** Fewer ranges than this are as cheap one by one. */
+const SCATTERED_FROM = 4;
+
+/** A hull may be this many times as long as what it holds: its items are found by walking it. */
+const HULL_STRETCH = 20;
+
+/**
+ * The one range that stands for many scattered ones in the hands of a lease, or null where they must
+ * stay as they are. What a lease covers is told by the items in its ranges that have no outcome, so a
+ * hull says the same as its parts as long as no other such item lies in it, or can come to lie in it:
+ * nothing else waits or runs there, and nothing failed, skipped or cancelled could be sent back to work.
+ */
+async function hullOf(db: Db, batch: BatchRow, parts: readonly StampedRange[]): Promise<StampedRange | null> {
+  const [first, last] = [parts[0], parts.at(-1)];
+  if (first === undefined || last === undefined || parts.length < SCATTERED_FROM) return null;
+  if (batch.failed_items + batch.skipped_items + batch.cancelled_items > 0) return null;
+  const isUniform = parts.every(
+    (part) =>
+      part.attempt === first.attempt &&
+      part.last_attempt === first.last_attempt &&
+      part.config_no === first.config_no,
+  );
+  const length = last.to_seq - first.from_seq + 1;
+  const count = parts.reduce((sum, part) => sum + part.to_seq - part.from_seq + 1, 0);
+  if (!isUniform || length > count * HULL_STRETCH) return null;
+  const { rows } = await sql<{ inside: number; across: number }>`select
+      (select count(*) from range where batch_no = ${batch.no}
+        and from_seq between ${first.from_seq} and ${last.to_seq}) as inside,
+      (select count(*) from lease l join range r on r.token = l.token where l.batch_no = ${batch.no}
+        and r.from_seq < ${first.from_seq} and r.to_seq >= ${first.from_seq}) as across`.execute(db);
+  const isApart = rows[0]?.inside === parts.length && rows[0].across === 0;
+  return isApart ? { ...first, to_seq: last.to_seq } : null;
+}
+
 /** The head goes to the lease, the tail stays free. */
 async function split(db: Db, id: number, cut: number, token: string): Promise<void> {
-  await sql`insert into range (batch_no, from_seq, to_seq, attempt, last_attempt, crashes, priority, ready_at, token, config_no)
-    select batch_no, from_seq, ${cut}, attempt, last_attempt, crashes, priority, ready_at, ${token}, config_no
-    from range where id = ${id}`.execute(db);
-  await sql`update range set from_seq = ${cut + 1} where id = ${id}`.execute(db);
+  await Promise.all([
+    sql`insert into range (batch_no, from_seq, to_seq, attempt, last_attempt, crashes, priority, ready_at, token, config_no)
+      select batch_no, from_seq, ${cut}, attempt, last_attempt, crashes, priority, ready_at, ${token}, config_no
+      from range where id = ${id}`.execute(db),
+    sql`update range set from_seq = ${cut + 1} where id = ${id}`.execute(db),
+  ]);
 }
 
 /** The configs that leased items ask for: nearly always one, the batch's own. */
