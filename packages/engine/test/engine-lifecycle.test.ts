@@ -1,7 +1,7 @@
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { defineProcessor } from '../src/define-processor.ts';
 import { createEngine } from '../src/engine.ts';
 import type { Processor } from '../src/ports/processor.ts';
@@ -9,6 +9,9 @@ import { until } from '../src/testing/until.ts';
 import { deaf } from './engine/children.ts';
 import { createLedger, takes, waits } from './engine/ledger.ts';
 import { countsOf, numbered, openWorld } from './engine/world.ts';
+
+// Thousands of commits and many starts, on whatever disk and beside whatever else runs.
+vi.setConfig({ testTimeout: 60_000 });
 
 function makeFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'sheaf-engine-'));
