@@ -5,6 +5,7 @@ import {
   type PgBossDispatch,
   type PgBossDispatchOptions,
 } from '../src/adapters/dispatch-pgboss/pgboss-dispatch.ts';
+import { openPostgresPool } from '../src/adapters/postgres-pool.ts';
 import type { Turn } from '../src/ports/dispatch.ts';
 import { dispatchContract } from '../src/testing/contracts/dispatch.contract.ts';
 import { describePostgres } from '../src/testing/temporary-postgres.ts';
@@ -246,6 +247,41 @@ describePostgres(
         await here.offer([turn('a')]);
         expect(await taken).toEqual(turn('a'));
         expect(await here.handBack(held)).toEqual({ again: false });
+      });
+
+      test('when its connections were cut off in the middle of an offer', async () => {
+        const [here, there] = await openTwo();
+        await here.offer([turn('a')]);
+        const { client, executeSql } = await connect();
+        await client.query('begin');
+        await here.offerIn(executeSql, [turn('a')]);
+        // It waits for the row, inside of its own transaction.
+        const offered = there.offer([turn('a'), turn('b')]);
+        await until('it waits', async () => {
+          const rows = await postgres.sql(
+            `select 1 from pg_stat_activity where application_name = 'sheaf turns' and wait_event_type = 'Lock'`,
+          );
+          return rows.length > 0;
+        });
+        await postgres.terminate({ application_name: 'sheaf turns' });
+        await client.query('commit');
+        await offered;
+        expect([(await take(there)).batch_id, (await take(there)).batch_id].toSorted()).toEqual(['a', 'b']);
+      });
+
+      test('when a connection breaks that somebody holds and does not use', async () => {
+        const pool = openPostgresPool({
+          url: postgres.url,
+          application_name: 'sheaf held',
+          max: 1,
+          query_timeout: 5_000,
+        });
+        onTestFinished(() => pool.end());
+        const client = await pool.connect();
+        await postgres.terminate({ application_name: 'sheaf held' });
+        await expect(client.query('select 1')).rejects.toThrow();
+        client.release(true);
+        expect((await pool.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
       });
 
       test('when the server was down, and says once that it was', async () => {

@@ -1,6 +1,6 @@
 import { SheafError } from '@sheaf/protocol';
-import pg from 'pg';
 import type { Clock } from '../../ports/clock.ts';
+import { openPostgresPool } from '../postgres-pool.ts';
 
 export type PostgresClock = Clock & { close(): Promise<void> };
 
@@ -23,15 +23,7 @@ export async function createPostgresClock(options: {
   every_ms?: number;
 }): Promise<PostgresClock> {
   const { url, every_ms = 10_000 } = options;
-  const pool = new pg.Pool({
-    connectionString: url,
-    application_name: 'sheaf clock',
-    max: 1,
-    keepAlive: true,
-    connectionTimeoutMillis: 5_000,
-    query_timeout: 5_000,
-  });
-  pool.on('error', () => {});
+  const pool = openPostgresPool({ url, application_name: 'sheaf clock', max: 1, query_timeout: 5_000 });
   let last = Number.NEGATIVE_INFINITY;
   let measuring: Promise<void> | null = null;
   let offset = await measure().catch(async (error: unknown) => {

@@ -1,6 +1,6 @@
 import { SheafError } from '@sheaf/protocol';
-import pg from 'pg';
 import type { Dispatch, Turn } from '../../ports/dispatch.ts';
+import { openPostgresPool } from '../postgres-pool.ts';
 import { checkName, startBoss } from './boss.ts';
 import { createTurnQueues, type ExecuteSql, type Taken } from './turn-queues.ts';
 import { DEFAULT_POOL } from './turn-rows.ts';
@@ -70,16 +70,7 @@ export async function createPgBossDispatch(options: PgBossDispatchOptions): Prom
     onError = () => {},
   } = options;
   checkName('schema', schema);
-  const pool = new pg.Pool({
-    connectionString: url,
-    application_name: 'sheaf turns',
-    max: 4,
-    keepAlive: true,
-    connectionTimeoutMillis: 5_000,
-    query_timeout: 15_000,
-  });
-  // An idle connection that breaks is replaced; whoever needs one finds out by himself.
-  pool.on('error', () => {});
+  const pool = openPostgresPool({ url, application_name: 'sheaf turns', max: 4, query_timeout: 15_000 });
   const takers = new Set<(turn: Turn | null) => void>();
   const inHand = new Map<Turn, Taken>();
   const unended = new Set<Taken>();

@@ -1,8 +1,8 @@
 import type { SheafEvent } from '@sheaf/protocol';
-import pg from 'pg';
 import type { Clock } from '../../ports/clock.ts';
 import type { Events } from '../../ports/events.ts';
 import { listenPostgres } from '../listen-postgres.ts';
+import { openPostgresPool } from '../postgres-pool.ts';
 import { createSpaceListeners } from '../space-listeners.ts';
 import { createCatchUp, type NewsSource } from './catch-up.ts';
 import { readMessage, writeMessage } from './message.ts';
@@ -42,15 +42,7 @@ export async function createPostgresEvents(options: {
   const listeners = createSpaceListeners();
   const outbox = createOutbox(boot);
   const catchUp = createCatchUp({ store, clock, tell: listeners.publish });
-  const pool = new pg.Pool({
-    connectionString: url,
-    application_name: 'sheaf events',
-    max: 1,
-    keepAlive: true,
-    connectionTimeoutMillis: 5_000,
-    query_timeout: 5_000,
-  });
-  pool.on('error', () => {});
+  const pool = openPostgresPool({ url, application_name: 'sheaf events', max: 1, query_timeout: 5_000 });
   let isClosed = false;
   let nextAt = 0;
   let timer: NodeJS.Timeout | null = null;
