@@ -1,5 +1,5 @@
 /**
- * Writes the pages that follow from the code: docs/states.md and docs/errors.md.
+ * Writes the pages that follow from the code: docs/states.md, docs/errors.md and docs/configuration.md.
  * With --check it writes nothing and fails if a page no longer says what the code says.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -11,11 +11,16 @@ import {
   FINAL_STATUSES,
   ITEM_MOVES,
 } from '../packages/protocol/src/index.ts';
+import { envName, settingsSchema } from '../packages/server/src/config.ts';
 
 type Moves = Record<string, readonly string[]>;
 
 const docs = join(import.meta.dirname, '..', 'docs');
-const pages = { 'states.md': statesPage(), 'errors.md': errorsPage() };
+const pages = {
+  'states.md': statesPage(),
+  'errors.md': errorsPage(),
+  'configuration.md': configurationPage(),
+};
 
 if (process.argv.includes('--check')) {
   for (const [name, text] of Object.entries(pages)) {
@@ -65,6 +70,22 @@ function errorsPage(): string {
     'packages/protocol/src/errors.ts',
     'Branch on the code, never on the message. Over HTTP it is the `code` of the problem+json answer; the command line prints it and leaves with the exit code. Where “again” says yes, the same call may succeed later.',
     table(['code', 'HTTP', 'exit', 'again', 'what it means'], rows),
+  );
+}
+
+function configurationPage(): string {
+  const names = Object.keys(settingsSchema.shape) as (keyof typeof settingsSchema.shape)[]; // a shape's keys are its names
+  const rows = names.map((name) => {
+    const schema = settingsSchema.shape[name];
+    const value = schema.parse(undefined);
+    const shown = Array.isArray(value) ? value.join(', ') || '–' : value === null ? '–' : code(String(value));
+    return [code(name), code(envName(name)), shown, schema.description ?? ''];
+  });
+  return page(
+    'Configuration',
+    'packages/server/src/config.ts',
+    'A flag weighs more than the environment, the environment more than the file (`sheaf.json` in the folder you are in, or `--config FILE`), and the file more than the default. `sheaf up --help` and `sheaf worker --help` say which settings have a flag. Lists are written with commas in the environment and on the command line. `SHEAF_DATA` is short for `SHEAF_DATA_DIR`.',
+    table(['setting', 'in the environment', 'default', 'what it is'], rows),
   );
 }
 

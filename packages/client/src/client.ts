@@ -14,6 +14,7 @@ import type {
   Template,
   UpdateBatch,
   Wire,
+  WorkerInfo,
 } from '@sheaf/protocol';
 import { type Live, type LiveOptions, openLive } from './live.ts';
 import { type NewFile, streamFiles } from './multipart.ts';
@@ -128,6 +129,8 @@ export type Client = {
 
   processors(): Promise<ProcessorInfo[]>;
   templates(): Promise<Template[]>;
+  /** The processes that work on batches now. */
+  workers(): Promise<Wire<WorkerInfo>[]>;
   /** The bytes of a file, to be read as they come. */
   content(fileId: string, options?: Signal): Promise<ReadableStream<Uint8Array>>;
   /** What the server says of itself; answers without a key. */
@@ -213,6 +216,9 @@ export function createClient(options: ClientOptions): Client {
     },
     async templates() {
       return (await get<{ data: Template[] }>('/api/templates')).data;
+    },
+    async workers() {
+      return (await get<{ data: Wire<WorkerInfo>[] }>('/api/workers')).data;
     },
     async content(fileId, { signal } = {}) {
       const path = `/api/files/${encodeURIComponent(fileId)}/content`;

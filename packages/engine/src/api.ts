@@ -14,6 +14,7 @@ import type {
   StoredEvent,
   Template,
   UpdateBatch,
+  WorkerInfo,
 } from '@sheaf/protocol';
 import type { Records } from './ports/records.ts';
 import type { FileRow, ListBatches, ListItems } from './ports/store.ts';
@@ -116,6 +117,8 @@ export interface Engine {
 
   processors(): ProcessorInfo[];
   templates(): Template[];
+  /** The processes that work on batches now: this one, and in a cluster all others. */
+  workers(): Promise<WorkerInfo[]>;
   /** A pack's own records. */
   recordsOf(pack: string, space?: string): Records;
 

@@ -1,36 +1,30 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { errorCode, type ProcessorInfo, SheafError, type Template } from '@sheaf/protocol';
+import { type Batch, isActive, type ProcessorInfo, SheafError, type Template } from '@sheaf/protocol';
 import { z } from 'zod';
-import { createLocalDispatch } from './adapters/dispatch-local/local-dispatch.ts';
-import { createLocalEvents } from './adapters/events-local/local-events.ts';
-import { createDiskFiles } from './adapters/files-disk/disk-files.ts';
+import manifest from '../package.json' with { type: 'json' };
 import { holdGuard } from './adapters/guard/guard.ts';
 import { createInlineRunner } from './adapters/runner-inline/inline-runner.ts';
 import { createProcessRunner } from './adapters/runner-process/process-runner.ts';
-import { openThreadedSqliteStore } from './adapters/store-sql/threaded.ts';
 import type { Engine, RecoveryReport } from './api.ts';
+import type { Deployment, DeploymentOptions } from './deploy/deployment.ts';
+import { openEmbedded } from './deploy/embedded.ts';
 import { createRegistry, type Registry } from './domain/registry.ts';
 import { type EngineOptions, type ResolvedOptions, resolveOptions } from './options.ts';
-import type { Chance, Clock } from './ports/clock.ts';
+import type { Chance } from './ports/clock.ts';
 import type { PackTemplate, Processor } from './ports/processor.ts';
 import type { Runner } from './ports/runner.ts';
-import type { Store } from './ports/store.ts';
 import { defineHttp } from './processors/http/http.ts';
 import { probe } from './processors/probe/probe.ts';
 import { createControl } from './runtime/control.ts';
-import { type DiskGuard, startDiskGuard } from './runtime/disk.ts';
 import { createIntake } from './runtime/intake.ts';
 import { createPulses } from './runtime/pulse.ts';
-import { createRecorder } from './runtime/recorder.ts';
 import { createRecords } from './runtime/records.ts';
-import { createSlots } from './runtime/slots.ts';
 import { watchFiles, watchStore } from './runtime/storage-watch.ts';
-import { startSweep } from './runtime/sweep.ts';
 import { createUploads } from './runtime/uploads.ts';
 import { createViews } from './runtime/views.ts';
-import { startWorker, type Worker } from './runtime/worker.ts';
+import { startWorks, type Works } from './runtime/works.ts';
 
 /**
  * Opens an engine on a folder: the one place where ports meet adapters.
@@ -69,7 +63,6 @@ async function openEngine(
   options: ResolvedOptions,
   { folder, boot, opened }: { folder: string; boot: string; opened: AsyncDisposableStack },
 ): Promise<Engine> {
-  const clock: Clock = { now: () => Date.now() };
   const chance: Chance = { random: () => Math.random(), bytes: (count) => randomBytes(count) };
   const processors = processorsOf(options);
   const templates = templatesOf(options);
@@ -78,12 +71,11 @@ async function openEngine(
 
   const failure = Promise.withResolvers<never>();
   failure.promise.catch(() => undefined);
-  const watch = { onFailed, onFull: () => void disk?.onFull().catch(options.onError) };
-  const store = watchStore(await openStore(join(folder, 'sheaf.db'), options.work), watch);
-  opened.defer(() => store.close());
-  const files = watchFiles(createDiskFiles({ root: join(folder, 'files') }), watch);
-  const events = createLocalEvents();
-  const dispatch = createLocalDispatch();
+  const watch = { onFailed, onFull: () => void works?.onFullDisk().catch(options.onError) };
+  const deployment = await openDeployment(options, { folder, boot, opened });
+  const { dispatch, events, clock } = deployment;
+  const store = watchStore(deployment.store, watch);
+  const files = watchFiles(deployment.files, watch);
   const pulses = createPulses({ events, clock });
   opened.defer(() => pulses.close());
   const uploads = createUploads({ store, files, clock, chance });
@@ -92,91 +84,42 @@ async function openEngine(
     for (const event of stored) events.publish(space, event);
   });
 
-  let disk: DiskGuard | null = null;
-  let worker: Worker | null = null;
-  const recovery = options.work ? await startWorks() : NO_RECOVERY;
-  const control = createControl({ store, dispatch, clock, chance, intake, processors, worker });
-  const views = createViews({ store, events, pulses, worker });
-
-  async function startWorks() {
-    const recovery = await store.recover({
-      boot,
-      alone: true,
-      review: processors
-        .all()
-        .filter((processor) => !processor.idempotent)
-        .map((processor) => processor.name),
-      policy: options.recovery,
-      now: clock.now(),
-    });
+  let works: Works | null = null;
+  if (options.work) {
     const runner = createRunner(options.concurrency);
     opened.defer(() => runner.close());
-    const sweep = startSweep({
+    works = await startWorks({
       store,
       dispatch,
       files,
       clock,
-      retention_days: options.retention_days,
-      isPinned: uploads.isPinned,
-      renewOwn: async () => worker?.refresh(),
-      onError,
-    });
-    opened.defer(() => sweep.close());
-    disk = await startDiskGuard({
-      store,
-      clock,
-      data_dir: folder,
-      onResumed: () => sweep.now(),
-      onError: onDiskError,
-    });
-    opened.defer(() => disk?.close());
-    const recorder = createRecorder({ store, clock, onStorageFull: async () => disk?.onFull() });
-    worker = startWorker({
-      store,
-      dispatch,
-      clock,
+      chance,
+      runner,
+      processors,
+      uploads,
+      pulses,
       boot,
-      tools: {
-        runner,
-        recorder,
-        files,
-        clock,
-        chance,
-        slots: createSlots(options.concurrency),
-        work_dir: workDir,
-        onDiskFull: async () => (await disk?.isFullAfterAll()) ?? false,
-        onPulse: pulses.beat,
-        onNews: (batch, item, news) => pulses.news(batch.id, batch.space, item, news),
-      },
-      findProcessor: (name) => processors.find(name),
-      serves: processors.all().map(({ name, version }) => ({ name, major: version.split('.')[0] ?? '' })),
-      async onTurnEnd(turn, { goesOn, next_ready_at }) {
-        if (goesOn) await dispatch.offer([turn]);
-        else if (next_ready_at !== null) sweep.wakeAt(next_ready_at);
-      },
-      onError,
+      version: VERSION,
+      folder,
+      work_dir: workDir,
+      isShared: deployment.isShared,
+      pools: options.pools,
+      concurrency: options.concurrency,
+      recovery: options.recovery,
+      retention_days: options.retention_days,
+      onError: options.onError,
+      opened,
     });
-    opened.defer(() => worker?.close(0));
-    await sweep.now();
-    return recovery;
   }
-
-  function onError(error: unknown): void {
-    const code = errorCode(error);
-    // Told once, by the watch and by the disk guard, not by everybody who meets them.
-    if (code === 'storage_failed' || (code === 'storage_full' && disk !== null)) return;
-    options.onError(error);
-  }
-
-  function onDiskError(error: unknown): void {
-    if (errorCode(error) !== 'storage_failed') options.onError(error);
-  }
+  const worker = works?.worker ?? null;
+  const control = createControl({ store, clock, chance, intake, processors, worker, offer });
+  const views = createViews({ store, events, pulses, worker, isShared: deployment.isShared });
 
   /** The disk did not keep a write: nothing more is done here, so that nothing is lost. */
   function onFailed(error: unknown): void {
     failure.reject(error);
     options.onError(error);
-    void worker?.close(0).catch(options.onError);
+    void works?.worker.close(0).catch(options.onError);
   }
 
   let closing: Promise<void> | null = null;
@@ -192,19 +135,19 @@ async function openEngine(
     ...control,
     ...views,
     async create(batch, who = {}) {
-      disk?.refuseWhenFull();
+      works?.disk?.refuseWhenFull();
       const answer = await intake.create(batch, who);
       await offer(answer.batch);
       return answer;
     },
     async append(target, items) {
-      disk?.refuseWhenFull();
+      works?.disk?.refuseWhenFull();
       const answer = await intake.append(target, items);
       await offer(answer.batch);
       return answer;
     },
     async upload(source, { space = 'default', name, media_type, max_bytes }) {
-      disk?.refuseWhenFull();
+      works?.disk?.refuseWhenFull();
       return uploads.put(source, {
         space,
         name,
@@ -221,7 +164,10 @@ async function openEngine(
     processors: () => processors.all().map(describe),
     templates: () => templates.all().map((template): Template => ({ ...template })),
     recordsOf: (pack, space = 'default') => createRecords({ store, clock, pack, space }),
-    recovery,
+    async workers() {
+      return (await store.workers(clock.now())).filter((one) => one.is_alive);
+    },
+    recovery: works?.recovery ?? NO_RECOVERY,
     about: () => store.about(),
     checkInvariants: () => store.checkInvariants(),
     failed: failure.promise,
@@ -232,21 +178,18 @@ async function openEngine(
     },
   };
 
-  async function offer(batch: { id: string; status: string; priority: number }): Promise<void> {
-    if (batch.status !== 'queued' && batch.status !== 'running') return;
-    await dispatch.offer([{ batch_id: batch.id, n: 1, priority: batch.priority }]);
+  /** In a cluster the Store has done so already, in the transaction that made the batch leasable. */
+  async function offer(batch: Batch): Promise<void> {
+    if (!deployment.isShared && isActive(batch.status)) await works?.offer(batch);
   }
 }
 
-/**
- * With threads of its own where items run: a slow disk must not hold up their heartbeats. Who only
- * looks has none to hold up, and would wait for two threads to start.
- */
-async function openStore(file: string, work: boolean): Promise<Store> {
-  if (work) return await openThreadedSqliteStore({ file });
-  // Imported here: else it would be loaded in vain beside the threads, which load their own.
-  const { openSqliteStore } = await import('./adapters/store-sql/sqlite.ts');
-  return await openSqliteStore({ file });
+/** The adapters of a cluster come with optional packages: they are loaded where they are asked for. */
+async function openDeployment(options: ResolvedOptions, place: DeploymentOptions): Promise<Deployment> {
+  const { database } = options;
+  if (database === null) return await openEmbedded(options, place);
+  const { openCluster } = await import('./deploy/cluster.ts');
+  return await openCluster({ ...options, database }, place);
 }
 
 async function makeFolder(folder: string): Promise<void> {
@@ -257,6 +200,9 @@ async function makeFolder(folder: string): Promise<void> {
     throw new SheafError('bad_config', `The folder ${folder} cannot be made: ${what}.`, {}, error);
   }
 }
+
+/** The version of this installation. */
+const VERSION: string = manifest.version;
 
 const NO_RECOVERY: RecoveryReport = { leases: 0, recovered: [], interrupted: [], poisoned: 0 };
 

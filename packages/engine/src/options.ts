@@ -5,6 +5,26 @@ import type { Pack, Processor } from './ports/processor.ts';
 export type EngineOptions = {
   /** Folder of the database and the files; made when missing. */
   data_dir: string;
+  /**
+   * `postgres://…` of a cluster: every engine on the same database works on the same batches. Needs
+   * the packages `pg` and `pg-boss`. `null`: SQLite in the folder, for this process alone.
+   *
+   * @default null
+   */
+  database?: string | null;
+  /**
+   * Where bytes lie: `s3://bucket/prefix?endpoint=…` (needs `@aws-sdk/client-s3` and
+   * `@aws-sdk/lib-storage`), or a folder that all machines of a cluster share. `null`: in the folder.
+   *
+   * @default null
+   */
+  files?: string | null;
+  /**
+   * The pools of a cluster this engine works for. A batch belongs to its processor's pool.
+   *
+   * @default ['default']
+   */
+  pools?: readonly string[];
   /** Processors beside those of the packs and the engine's own. @default [] */
   processors?: readonly Processor[];
   /** @default [] */
@@ -38,6 +58,9 @@ export type EngineOptions = {
 };
 
 export const DEFAULTS = {
+  database: null,
+  files: null,
+  pools: ['default'],
   processors: [],
   packs: [],
   concurrency: 8,
@@ -69,6 +92,20 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
     resolved.data_dir,
     'a folder',
   );
+  needs(isAddress(resolved.database), 'database', '(not shown)', 'postgres://… or null');
+  needs(
+    resolved.files === null || (typeof resolved.files === 'string' && resolved.files !== ''),
+    'files',
+    resolved.files,
+    's3://…, a folder or null',
+  );
+  needs(
+    isList(resolved.pools, (name) => typeof name === 'string' && /^[a-z_][a-z0-9_]{0,49}$/.test(name)) &&
+      resolved.pools.length > 0,
+    'pools',
+    resolved.pools.join(', '),
+    'a list of names such as default',
+  );
   needs(isList(resolved.processors, isProcessor), 'processors', resolved.processors, 'a list of processors');
   needs(isList(resolved.packs, isPack), 'packs', resolved.packs, 'a list of packs');
   needs(typeof resolved.work === 'boolean', 'work', resolved.work, 'true or false');
@@ -83,6 +120,10 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
     'resume, review or null',
   );
   return resolved;
+}
+
+function isAddress(value: unknown): boolean {
+  return value === null || (typeof value === 'string' && /^postgres(?:ql)?:\/\/\S+$/.test(value));
 }
 
 function isList(value: unknown, isOne: (value: unknown) => boolean): boolean {

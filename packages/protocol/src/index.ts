@@ -13,3 +13,4 @@ export * from './states.ts';
 export * from './text.ts';
 export * from './time.ts';
 export * from './wire.ts';
+export * from './worker-info.ts';

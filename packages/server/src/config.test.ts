@@ -13,6 +13,9 @@ describe('configuration', () => {
   it('has a default for everything', () => {
     expect(load()).toEqual({
       data_dir: './sheaf-data',
+      database: null,
+      files: null,
+      pools: ['default'],
       host: '127.0.0.1',
       port: 5100,
       concurrency: 8,
@@ -22,6 +25,13 @@ describe('configuration', () => {
       log_level: 'info',
       recovery: null,
     });
+  });
+
+  it('never repeats the password of a database that it refuses', () => {
+    const env = { SHEAF_DATABASE: 'mysql://sheaf:hunter2@db.example/sheaf' };
+    expect(() => load({ env })).toThrow(
+      /database "mysql:\/\/sheaf:…@db\.example\/sheaf" \(from SHEAF_DATABASE\)/,
+    );
   });
 
   it('takes the flag before the environment before the file before the default', () => {

@@ -6,6 +6,25 @@ import { z } from 'zod';
 /** Every setting of the server. What it describes and its default are what the documentation says. */
 export const settingsSchema = z.strictObject({
   data_dir: z.string().min(1).default('./sheaf-data').describe('Folder of the database and the files.'),
+  database: z
+    .string()
+    .regex(/^postgres(?:ql)?:\/\/\S+$/)
+    .nullable()
+    .default(null)
+    .describe('PostgreSQL of a cluster, postgres://user@host/name; without it SQLite in the data folder.'),
+  files: z
+    .string()
+    .min(1)
+    .nullable()
+    .default(null)
+    .describe(
+      'Where bytes lie: s3://bucket/prefix?endpoint=URL, or a folder; else a folder in the data folder.',
+    ),
+  pools: z
+    .array(z.string().regex(/^[a-z_][a-z0-9_]{0,49}$/))
+    .min(1)
+    .default(['default'])
+    .describe('Pools of a cluster that this process works for.'),
   host: z.string().min(1).max(255).default('127.0.0.1').describe('Address to listen on.'),
   port: z.int().min(0).max(65_535).default(5100).describe('Port to listen on; 0 takes any that is free.'),
   concurrency: z.int().min(1).max(1_000).default(8).describe('Items this process runs at the same time.'),
@@ -115,7 +134,7 @@ function fromFile(name: Name, file: { path: string; values: Record<string, unkno
 
 /** What a text of the command line or the environment says. One that fits no form stays a text, and is refused. */
 function fromText(name: Name, text: string): unknown {
-  if (name === 'allowed_hosts' || name === 'allowed_origins') {
+  if (name === 'allowed_hosts' || name === 'allowed_origins' || name === 'pools') {
     return text
       .split(',')
       .map((part) => part.trim())
@@ -254,11 +273,14 @@ function badConfig(setting: Name, value: unknown, source: string, fix: string): 
   });
 }
 
+/** As much as anybody needs to see of a value; never the password in an address. */
 function short(text: string): string {
-  return text.length <= 100 ? text : `${text.slice(0, 99)}…`;
+  const open = text.replace(/(\/\/[^\s/:@]*):[^\s/]*@/, '$1:…@');
+  return open.length <= 100 ? open : `${open.slice(0, 99)}…`;
 }
 
-function envName(name: Name): string {
+/** The variable of the environment that sets it. */
+export function envName(name: Name): string {
   return `SHEAF_${name.toUpperCase()}`;
 }
 
@@ -266,8 +288,16 @@ function defaultOf(name: Name): unknown {
   return settingsSchema.shape[name].parse(undefined);
 }
 
+/** Where the default is no good example. */
+const EXAMPLES: Partial<Record<Name, string>> = {
+  allowed_hosts: 'sheaf.example',
+  allowed_origins: 'https://sheaf.example',
+  recovery: 'auto',
+  database: 'postgres://sheaf@127.0.0.1/sheaf',
+  files: 's3://bucket/prefix',
+  pools: 'default',
+};
+
 function exampleOf(name: Name): string {
-  const value = defaultOf(name);
-  if (Array.isArray(value)) return 'sheaf.example';
-  return value === null ? 'auto' : String(value);
+  return EXAMPLES[name] ?? String(defaultOf(name));
 }

@@ -10,6 +10,7 @@ import type {
   Policies,
   StoredEvent,
   UpdateBatch,
+  WorkerInfo,
 } from '@sheaf/protocol';
 import type { LeaseAnswer, ReadyBatch, RecordAnswer, RecordRequest, RenewAnswer, Served } from './leasing.ts';
 
@@ -87,22 +88,7 @@ export type FileRow = {
 };
 
 /** A worker process as it says of itself. */
-export type WorkerBeat = {
-  /** A new one at each start of the process; leases name it. */
-  boot: string;
-  /** The machine's name and the process's number: for people. */
-  name: string;
-  pools: string[];
-  processors: { name: string; version: string }[];
-  /** Of the program. */
-  version: string;
-  concurrency: number;
-  /** Items at work in it. */
-  running: number;
-  started_at: number;
-};
-
-export type WorkerRow = WorkerBeat & { seen_at: number; is_alive: boolean };
+export type WorkerBeat = Omit<WorkerInfo, 'seen_at' | 'is_alive'>;
 
 /**
  * The truth. One method is one transaction: when it resolves, what it did is on disk; when it
@@ -221,7 +207,7 @@ export interface Store {
   /** Says that a worker is alive. One that is silent for 6 s counts as dead. */
   beat(worker: WorkerBeat, now: number): Promise<void>;
   /** The workers that beat and did not leave: the living first, the dead for an hour. */
-  workers(now: number): Promise<WorkerRow[]>;
+  workers(now: number): Promise<WorkerInfo[]>;
   /** A worker ends in peace, with its leases given back. An unknown one is no error. */
   leave(options: { boot: string; now: number }): Promise<void>;
 

@@ -1,17 +1,8 @@
-import {
-  type Batch,
-  isActive,
-  type Json,
-  makeId,
-  retrySchema,
-  SheafError,
-  updateBatchSchema,
-} from '@sheaf/protocol';
+import { type Batch, type Json, makeId, retrySchema, SheafError, updateBatchSchema } from '@sheaf/protocol';
 import type { Engine, Target } from '../api.ts';
 import { check, invalid } from '../domain/check.ts';
 import type { Registry } from '../domain/registry.ts';
 import type { Chance, Clock } from '../ports/clock.ts';
-import type { Dispatch } from '../ports/dispatch.ts';
 import type { Processor } from '../ports/processor.ts';
 import type { Act, Store } from '../ports/store.ts';
 import type { Intake } from './intake.ts';
@@ -46,15 +37,16 @@ const RECOVER_LIMIT = 1_000;
  */
 export function createControl(options: {
   store: Store;
-  dispatch: Dispatch;
   clock: Clock;
   chance: Chance;
   intake: Intake;
   processors: Registry<Processor>;
   /** Null in an engine that does not work. */
   worker: Worker | null;
+  /** Sees to it that a batch which can be leased is offered. */
+  offer: (batch: Batch) => Promise<void>;
 }): Control {
-  const { store, dispatch, clock, chance, intake, worker } = options;
+  const { store, clock, chance, intake, worker } = options;
 
   const act = ({ space = 'default', by = 'system', batch_id }: Target): Act => ({
     space,
@@ -64,8 +56,7 @@ export function createControl(options: {
   });
 
   async function offered(batch: Batch): Promise<Batch> {
-    if (isActive(batch.status))
-      await dispatch.offer([{ batch_id: batch.id, n: 1, priority: batch.priority }]);
+    await options.offer(batch);
     return batch;
   }
 

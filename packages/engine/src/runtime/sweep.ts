@@ -1,3 +1,4 @@
+import { turnsOf } from '../domain/turns.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Dispatch } from '../ports/dispatch.ts';
 import type { Files } from '../ports/files.ts';
@@ -27,6 +28,8 @@ export type Sweep = {
 /**
  * @param options.isPinned Whether bytes were just stored and are about to be named.
  * @param options.renewOwn Renews the leases of this process.
+ * @param options.recoverLost Takes the leases of workers away that died since; nothing to do for who is alone.
+ * @param options.workers How many workers live now, this one among them.
  */
 export function startSweep(options: {
   store: Store;
@@ -36,6 +39,8 @@ export function startSweep(options: {
   retention_days: number;
   isPinned: (space: string, sha256: string) => boolean;
   renewOwn: () => Promise<void>;
+  recoverLost: () => Promise<void>;
+  workers: () => number;
   onError: (error: unknown) => void;
 }): Sweep {
   const { store, dispatch, files, clock } = options;
@@ -47,9 +52,10 @@ export function startSweep(options: {
   async function repair(): Promise<void> {
     // After a jump of the clock, or a thread that was busy for long, our own leases look forsaken, too.
     await options.renewOwn();
+    await options.recoverLost();
     await store.sweep(clock.now());
     const { batches, next_ready_at } = await store.ready({ now: clock.now(), limit: OFFER_LIMIT });
-    await dispatch.offer(batches.map(({ batch_id, priority }) => ({ batch_id, n: 1, priority })));
+    await dispatch.offer(batches.flatMap((batch) => turnsOf(batch, options.workers())));
     if (next_ready_at !== null) wakeAt(next_ready_at);
   }
 

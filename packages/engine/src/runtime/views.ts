@@ -1,4 +1,4 @@
-import { type Batch, isFinal, SheafError } from '@sheaf/protocol';
+import { type Batch, isFinal, type Progress, SheafError } from '@sheaf/protocol';
 import type { Engine, Target } from '../api.ts';
 import type { Events } from '../ports/events.ts';
 import type { Store } from '../ports/store.ts';
@@ -27,12 +27,17 @@ const LOOK_MS = 1_000;
 /** Pages hold at most this many rows. */
 const MAX_PAGE = 1_000;
 
+/** Items at work that a look at the progress names. */
+const MAX_RUNNING = 200;
+
 /** What can be seen of batches: the Store's truth, and what this process knows of work under way. */
 export function createViews(options: {
   store: Store;
   events: Events;
   pulses: Pulses;
   worker: Worker | null;
+  /** Whether other processes work on the same batches: what runs in them is read from the Store. */
+  isShared: boolean;
 }): Views {
   const { store, events, pulses, worker } = options;
   const ref = ({ space = 'default', batch_id }: Target) => ({ space, batch_id });
@@ -40,6 +45,29 @@ export function createViews(options: {
 
   const withWaiting = (batch: Batch): Batch =>
     worker === null || isFinal(batch.status) ? batch : { ...batch, waiting_for: worker.waitingFor(batch.id) };
+
+  /** Steps and percents are known of this process's own items only. */
+  async function running({ id, space, running_items: count }: Batch): Promise<Progress['running']> {
+    const own = (worker?.running(id) ?? []).map(({ item, news }) => ({
+      seq: item.seq,
+      name: nameOf(item),
+      step: news?.step ?? null,
+      percent: news?.percent ?? null,
+    }));
+    if (!options.isShared || count <= own.length) return own;
+    const known = new Set(own.map(({ seq }) => seq));
+    const { data } = await store.items({
+      space,
+      batch_id: id,
+      status: ['running'],
+      after: 0,
+      limit: MAX_RUNNING,
+    });
+    const others = data
+      .filter(({ seq }) => !known.has(seq))
+      .map((item) => ({ seq: item.seq, name: nameOf(item), step: null, percent: null }));
+    return [...own, ...others];
+  }
 
   async function get(target: Target): Promise<Batch> {
     return withWaiting(await store.get(ref(target)));
@@ -76,12 +104,7 @@ export function createViews(options: {
         failed: batch.failed_items,
         percent_complete: batch.percent_complete,
         ...now,
-        running: (worker?.running(batch.id) ?? []).map(({ item, news }) => ({
-          seq: item.seq,
-          name: item.name ?? item.key ?? `item-${item.seq}`,
-          step: news?.step ?? null,
-          percent: news?.percent ?? null,
-        })),
+        running: await running(batch),
       };
     },
 
@@ -144,4 +167,8 @@ function nextNews(events: Events, space: string, batchId: string, signal: AbortS
       unsubscribe();
     },
   };
+}
+
+function nameOf(item: { seq: number; name: string | null; key: string | null }): string {
+  return item.name ?? item.key ?? `item-${item.seq}`;
 }

@@ -8,8 +8,8 @@ export type TemporaryPostgres = {
   readonly url: string;
   /** Makes another empty database and answers its URL. */
   database(): Promise<string>;
-  /** One statement on `url`, on a connection of its own. */
-  sql(text: string, values?: unknown[]): Promise<Record<string, unknown>[]>;
+  /** One statement on `url`, or on another database's, on a connection of its own. */
+  sql(text: string, values?: unknown[], of?: string): Promise<Record<string, unknown>[]>;
   /**
    * Ends the sessions of `url`'s database, or of another one's, as a failing network would. Answers
    * how many there were.
@@ -67,7 +67,7 @@ export function describePostgres(
         return url;
       },
       database,
-      sql: (text, values) => query(url, text, values),
+      sql: (text, values, of = url) => query(of, text, values),
       async terminate({ url: of = url, application_name = null }: Which = {}) {
         const ended = await query(
           root,

@@ -40,8 +40,9 @@ const GUARD_WAIT_MS = 5_000;
 /** Finds the server that was named or that runs on the data folder; else opens the folder itself. */
 export async function connect(context: Context, options: ConnectOptions = {}): Promise<Connection> {
   if (context.server !== null) return remote(serverAddress(context.server));
+  if (!existsSync(context.data_dir) && context.cluster !== null) return await scratch(context, options);
   if (!existsSync(context.data_dir) && options.missing !== 'make') {
-    if (options.missing === 'scratch') return await scratch(context);
+    if (options.missing === 'scratch') return await scratch(context, { work: false });
     throw failure(
       'not_found',
       `there is no data folder ${shown(context.data_dir)} yet`,
@@ -92,6 +93,7 @@ async function open(context: Context, dataDir: string, options: ConnectOptions):
   const processors = options.processors ?? [];
   const own = await startHost({
     data_dir: dataDir,
+    ...context.cluster,
     work,
     processors,
     onError: (error) =>
@@ -105,9 +107,10 @@ async function open(context: Context, dataDir: string, options: ConnectOptions):
   };
 }
 
-async function scratch(context: Context): Promise<Connection> {
+/** In a folder that goes when the command ends: the batches are elsewhere, or there are none yet. */
+async function scratch(context: Context, options: ConnectOptions): Promise<Connection> {
   const folder = mkdtempSync(join(tmpdir(), 'sheaf-'));
-  const connection = await open(context, folder, { work: false });
+  const connection = await open(context, folder, options);
   return {
     ...connection,
     async close() {

@@ -23,6 +23,8 @@ export type Context = {
   terminal: Terminal;
   /** Absolute path of the data folder, which need not exist; empty with a named server. */
   data_dir: string;
+  /** The cluster whose batches are meant, when there is one: its database, and where its bytes lie. */
+  cluster: { database: string; files: string | null } | null;
   /** The server to talk to, when one was named. */
   server: string | null;
   output: 'text' | 'json' | 'jsonl';
@@ -47,6 +49,7 @@ export function createContext(
   return {
     terminal,
     data_dir: '',
+    cluster: null,
     server: globals.server ?? (env.SHEAF_SERVER || null),
     output,
     progress: quiet || output !== 'text' ? 'none' : terminal.isLive ? 'live' : 'plain',
@@ -57,7 +60,7 @@ export function createContext(
 }
 
 /**
- * Finds the data folder, as the server would: flag, environment, configuration file, default.
+ * Finds the data folder and the cluster, as the server would: flag, environment, configuration file, default.
  *
  * @throws bad_config when a setting is wrong or the folder cannot be used.
  */
@@ -69,7 +72,9 @@ export async function settle(
   // A server that was named has its own.
   if (context.server !== null) return;
   const { loadConfig } = await import('../config.ts');
-  context.data_dir = resolve(loadConfig(configInput(globals, env)).data_dir);
+  const { data_dir, database, files } = loadConfig(configInput(globals, env));
+  context.data_dir = resolve(data_dir);
+  context.cluster = database === null ? null : { database, files };
 }
 
 /** What the flags of all commands mean to the configuration. */

@@ -12,6 +12,11 @@ export type Host = {
 
 export type HostOptions = {
   data_dir: string;
+  /** Of a cluster. @default null */
+  database?: string | null;
+  /** @default null */
+  files?: string | null;
+  pools?: readonly string[];
   /** Whether batches are worked on; without it they are only read and steered. */
   work: boolean;
   /** @default 127.0.0.1 */
@@ -49,6 +54,9 @@ export async function startHost(options: HostOptions): Promise<Host> {
   let onError = options.onError ?? console.error;
   const engine = await createEngine({
     data_dir: options.data_dir,
+    ...(options.database !== undefined && { database: options.database }),
+    ...(options.files !== undefined && { files: options.files }),
+    ...(options.pools !== undefined && { pools: options.pools }),
     work: options.work,
     packs,
     processors: options.processors ?? [],

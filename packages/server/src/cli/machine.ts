@@ -4,11 +4,17 @@ import { dirname, join } from 'node:path';
 /** How often the disk is asked. */
 export const FSYNCS = 20;
 
-/** `SQLite 3.53.4 (WAL, synchronous FULL)`: what the engine read back from its database. */
+/**
+ * What the engine read back from its database: `SQLite 3.53.4 (WAL, synchronous FULL)`, or
+ * `PostgreSQL 18.4 (fsync on, synchronous_commit on)`.
+ */
 export function databaseText(about: Record<string, string | number>): string {
-  const { database, version, journal_mode, synchronous } = about;
-  const name = database === 'sqlite' ? 'SQLite' : String(database);
-  return `${name} ${version} (${String(journal_mode).toUpperCase()}, synchronous ${synchronous})`;
+  const { database, version } = about;
+  const number = String(version).split(' ')[0];
+  if (database === 'postgres') {
+    return `PostgreSQL ${number} (fsync ${about.fsync}, synchronous_commit ${about.synchronous_commit})`;
+  }
+  return `SQLite ${number} (${String(about.journal_mode).toUpperCase()}, synchronous ${about.synchronous})`;
 }
 
 /** Milliseconds the disk takes to say that a page is safe: the middle and the worst of twenty. */

@@ -42,18 +42,23 @@ function addGlobals(program: Command): void {
 
 function addServing(program: Command, outcome: Outcome): void {
   program.commandsGroup('Serve:');
-  const up = program
-    .command('up')
-    .alias('serve')
-    .description('start the server with its workers, in the foreground; ^C stops it safely')
-    .option('--port <n>', 'port to listen on; 0 takes any that is free')
-    .option('--concurrency <n>', 'items this process runs at the same time')
+  const up = serving(
+    program
+      .command('up')
+      .alias('serve')
+      .description('start the server with its workers, in the foreground; ^C stops it safely')
+      .option('--port <n>', 'port to listen on; 0 takes any that is free'),
+  )
     .option('--retention-days <n>', 'days a finished batch is kept')
-    .option('--recovery <how>', 'what to do with batches a crash interrupted: resume, review or auto')
     .option('--allowed-host <name>', 'another name requests may call this server by (repeatable)', collect)
-    .option('--log-level <level>', 'fatal, error, warn, info, debug, trace or silent')
-    .option('--processor <file>', 'also serve the processors this file exports (repeatable)', collect);
+    .option('--log-level <level>', 'fatal, error, warn, info, debug, trace or silent');
   bind(outcome, up, async () => (await import('./commands/up.ts')).up);
+  const worker = serving(
+    program.command('worker').description('join a cluster and work, without a page; ^C stops it safely'),
+  ).helpCommand(false);
+  bind(outcome, worker, async () => (await import('./commands/worker.ts')).worker);
+  const workers = worker.command('list').description('who works in the cluster');
+  bind(outcome, workers, async () => (await import('./commands/worker.ts')).listWorkers);
   const demo = program
     .command('demo')
     .description('12 sample photographs and a broken one become thumbnails');
@@ -64,6 +69,20 @@ function addServing(program: Command, outcome: Outcome): void {
   bind(outcome, doctor, async () => (await import('./commands/doctor.ts')).doctor);
   const home = program.command('home', { hidden: true });
   bind(outcome, home, async () => (await import('./commands/home.ts')).home);
+}
+
+/** Options of the commands that stay and work. */
+function serving(command: Command): Command {
+  return command
+    .option(
+      '--database <url>',
+      'PostgreSQL of a cluster, postgres://… (SHEAF_DATABASE; default: SQLite here)',
+    )
+    .option('--files <place>', 's3://bucket/prefix?endpoint=…, or a folder all machines share (SHEAF_FILES)')
+    .option('--pools <names>', 'pools of the cluster to work for, with commas')
+    .option('--concurrency <n>', 'items this process runs at the same time')
+    .option('--recovery <how>', 'what to do with batches a crash interrupted: resume, review or auto')
+    .option('--processor <file>', 'also serve the processors this file exports (repeatable)', collect);
 }
 
 function addRunning(program: Command, outcome: Outcome): void {

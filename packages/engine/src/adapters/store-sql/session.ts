@@ -8,6 +8,7 @@ import {
   type StoredEvent,
 } from '@sheaf/protocol/words';
 import { CompiledQuery } from 'kysely';
+import { turnsOf } from '../../domain/turns.ts';
 import type { Turn } from '../../ports/dispatch.ts';
 import type { Db, Dialect } from './dialect.ts';
 import type { BatchTable } from './tables.ts';
@@ -156,18 +157,8 @@ async function offerWoken(db: Db, woken: ReadonlyMap<number, number>, offer: Off
     .execute();
   if (rows.length === 0) return;
   const workers = (await livingBoots(db, Math.max(...woken.values()))).length;
-  const turns = rows.flatMap((row) => turnsOf(row, workers));
+  const turns = rows.flatMap(({ id, ...row }) => turnsOf({ ...row, batch_id: id }, workers));
   await offer((text, values) => db.executeQuery(CompiledQuery.raw(text, values)), turns);
-}
-
-/** One turn for each worker that could help, never more than the batch may run items at a time. */
-function turnsOf(row: { id: string; priority: number; concurrency: number }, workers: number): Turn[] {
-  const count = Math.max(1, Math.min(row.concurrency, workers));
-  return Array.from({ length: count }, (_, index) => ({
-    batch_id: row.id,
-    n: index + 1,
-    priority: row.priority,
-  }));
 }
 
 /** The batch of a space, or `not_found`: the same answer for a wrong id and for another space's batch. */

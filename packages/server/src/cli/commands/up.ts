@@ -1,31 +1,24 @@
 import { existsSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { errorCode, SheafError } from '@sheaf/protocol';
-import { loadConfig, type Settings } from '../../config.ts';
+import type { Settings } from '../../config.ts';
 import type { Call } from '../command.ts';
 import { shown, taken } from '../connect.ts';
-import { answer, type Context, configInput, note, say } from '../context.ts';
+import { answer, type Context, say } from '../context.ts';
 import { failure } from '../failure.ts';
 import { type Host, startHost } from '../host.ts';
-import { listenForEnd } from '../interrupt.ts';
 import { databaseText, measureFsync, nearestFolder } from '../machine.ts';
 import { readAnnouncement } from '../place.ts';
 import { loadProcessors } from '../processor-file.ts';
+import { DRAIN_MS, type ServeFlags, settingsOf, untilEnd } from '../serve.ts';
 import { clean } from '../view/clean.ts';
 import { plural } from '../view/format.ts';
 
-type Flags = {
+type Flags = ServeFlags & {
   port?: string;
-  concurrency?: string;
   retentionDays?: string;
-  recovery?: string;
-  logLevel?: string;
   allowedHost?: string[];
-  processor?: string[];
 };
-
-/** Longest wait for running items when the server is asked to end. */
-const DRAIN_MS = 30_000;
 
 /** `sheaf up`: the server with its workers, until it is told to end. */
 export async function up({ context, globals, options }: Call<Flags>): Promise<number> {
@@ -35,30 +28,21 @@ export async function up({ context, globals, options }: Call<Flags>): Promise<nu
       'up starts a server here; --server names one elsewhere',
       'unset SHEAF_SERVER, or leave --server out',
     );
-  const settings = settingsOf(globals, options);
+  const settings = settingsOf(globals, {
+    ...options,
+    settings: {
+      port: options.port,
+      retention_days: options.retentionDays,
+      allowed_hosts: options.allowedHost,
+    },
+  });
   const processors = (await Promise.all((options.processor ?? []).map(loadProcessors))).flat();
   const isNew = !existsSync(context.data_dir);
   const host = await open(context, settings, processors);
   process.on('SIGHUP', () => undefined); // a terminal that closes does not end the server
   await sayHello(context, host, settings, isNew);
   await sayRecovery(context, host);
-  return await untilEnd(context, host);
-}
-
-function settingsOf(globals: Call['globals'], flags: Flags): Settings {
-  const input = configInput(globals, process.env);
-  return loadConfig({
-    ...input,
-    flags: {
-      ...input.flags,
-      ...(flags.port !== undefined && { port: flags.port }),
-      ...(flags.concurrency !== undefined && { concurrency: flags.concurrency }),
-      ...(flags.retentionDays !== undefined && { retention_days: flags.retentionDays }),
-      ...(flags.recovery !== undefined && { recovery: flags.recovery }),
-      ...(flags.logLevel !== undefined && { log_level: flags.logLevel }),
-      ...(flags.allowedHost !== undefined && { allowed_hosts: flags.allowedHost }),
-    },
-  });
+  return await untilEnd(context, host, 'Stopped. Nothing is lost: sheaf up goes on.');
 }
 
 async function open(
@@ -142,28 +126,4 @@ async function sayRecovery(context: Context, { engine }: Host): Promise<void> {
       context,
       ` ✗ ${plural(poisoned, 'item')} ended the server too often and will not run again: sheaf list --status partially_completed,failed`,
     );
-}
-
-async function untilEnd(context: Context, host: Host): Promise<number> {
-  const interrupts = listenForEnd({
-    onSecond: () => void host.close({ drain_ms: 0 }),
-  });
-  const asked = new Promise<null>((resolve) => {
-    interrupts.first.addEventListener('abort', () => resolve(null));
-  });
-  try {
-    await Promise.race([asked, host.engine.failed]);
-  } catch (error) {
-    // The disk does not keep what is written: an orderly end would need it.
-    await host.close({ drain_ms: 0 }).catch(() => undefined);
-    throw error;
-  }
-  note(
-    context,
-    `Stopping: running items finish (at most ${DRAIN_MS / 1000} s) or go back in line. ^C again stops at once.`,
-  );
-  await host.close({ drain_ms: DRAIN_MS });
-  interrupts.stop();
-  note(context, 'Stopped. Nothing is lost: sheaf up goes on.');
-  return 0;
 }

@@ -5,7 +5,7 @@ import { notFound } from '../problem.ts';
 import { noQuery, parseQuery } from '../query.ts';
 import type { Backend } from './index.ts';
 
-/** What is installed: processors with the schemas of their config and input, and templates. */
+/** What is installed and who works: processors with the schemas of their config and input, templates, workers. */
 export function addCatalogueRoutes(app: FastifyInstance, { engine }: Backend): void {
   app.get('/processors', async (request) => {
     parseQuery(noQuery, request.query);
@@ -24,5 +24,9 @@ export function addCatalogueRoutes(app: FastifyInstance, { engine }: Backend): v
     const template = engine.templates().find(({ id }) => id === paramOf(request, 'id'));
     if (template === undefined) throw notFound();
     return toWire(template);
+  });
+  app.get('/workers', async (request) => {
+    parseQuery(noQuery, request.query);
+    return { data: toWire(await engine.workers()) };
   });
 }
