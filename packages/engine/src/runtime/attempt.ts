@@ -16,7 +16,7 @@ export type Ended = {
   metrics: Record<string, number> | null;
   outputs: OutputRow[] | null;
   log: string | null;
-  /** No outcome: it was broken off, or the disk had no room for what it made. The item goes back unburned. */
+  /** No outcome: it was broken off, or the files' place had no room or did not answer. The item goes back unburned. */
   isVoid: boolean;
 };
 
@@ -58,7 +58,10 @@ export function mayRunInRows({ isolation, idempotent }: Processor): boolean {
   return isolation === 'process' && idempotent;
 }
 
-type Said = Omit<Ended, 'item' | 'started_at' | 'duration_ms' | 'isVoid'>;
+type Said = Omit<Ended, 'item' | 'started_at' | 'duration_ms' | 'isVoid'> & {
+  /** The place of the files does not answer just now: nothing that an item could be blamed for. */
+  isAway?: boolean;
+};
 
 /** Who wants to know how items fare. */
 export type AttemptWatch = {
@@ -125,7 +128,7 @@ async function openInput(
     attempt.input = await tools.files.local(batch.space, attempt.item.file?.sha256 ?? '');
   } catch (error) {
     const said = failedBy('input_unreadable', `The input file cannot be read: ${messageOf(error)}`);
-    await end(tools, attempt, said, watch);
+    await end(tools, attempt, { ...said, isAway: isAway(error) }, watch);
   }
 }
 
@@ -193,7 +196,9 @@ async function end(tools: Tools, attempt: Attempt, said: Said, watch: AttemptWat
   const durationMs = Math.round(ran_ms ?? performance.now() - from);
   if (attempt.input !== null) await release(attempt);
   // A question that cannot be answered is no reason to keep its slot for ever.
-  const isVoid = failure !== null && (await isNoOutcome(tools, failure.error).catch(() => false));
+  const isVoid =
+    said.isAway === true ||
+    (failure !== null && (await isNoOutcome(tools, failure.error).catch(() => false)));
   watch.onEnded({
     item,
     started_at,
@@ -210,6 +215,10 @@ async function end(tools: Tools, attempt: Attempt, said: Said, watch: AttemptWat
 /** A copy that cannot be removed is no failure of the item. */
 async function release({ input }: Attempt): Promise<void> {
   await input?.release().catch(() => undefined);
+}
+
+function isAway(error: unknown): boolean {
+  return errorCode(error) === 'store_unavailable';
 }
 
 async function isNoOutcome(tools: Tools, { kind, code }: Failure): Promise<boolean> {
@@ -239,7 +248,8 @@ async function keep(tools: Tools, space: string, result: RunResult & { ok: true 
   } catch (error) {
     const { metrics, log } = result;
     const code = errorCode(error) === 'storage_full' ? 'storage_full' : 'output_not_stored';
-    return { ...failedBy(code, `An output could not be stored: ${messageOf(error)}`), metrics, log };
+    const said = failedBy(code, `An output could not be stored: ${messageOf(error)}`);
+    return { ...said, metrics, log, isAway: isAway(error) };
   }
 }
 
