@@ -216,6 +216,44 @@ describePostgres('two sessions on one database', (postgres) => {
     });
   });
 
+  it('offers the turns of a batch in the transaction that makes it leasable, and in no other', async () => {
+    const url = await postgres.database();
+    const offered: string[][] = [];
+    let isBroken = false;
+    const offering = await openPostgresStore({
+      url,
+      async offer(executeSql, turns) {
+        const { rows } = await executeSql('select status from batch where id = $1', [turns[0]?.batch_id]);
+        offered.push([JSON.stringify(rows), ...turns.map(({ n, priority }) => `${n}/${priority}`)]);
+        if (isBroken) throw new Error('Nobody takes offers.');
+      },
+    });
+    const now = 1_000;
+    const { batch } = await offering.create(makeBatch({ concurrency: 2 }), makeItems(3), { now });
+    const act = { space: 'default', batch_id: batch.id, now, by: 'tester' };
+    expect(offered).toEqual([]);
+    isBroken = true;
+    await expect(offering.start(act)).rejects.toThrow('Nobody takes offers.');
+    expect(await offering.get(act)).toMatchObject({ status: 'draft' });
+    isBroken = false;
+    await offering.start(act);
+    for (const boot of ['a', 'b', 'c']) {
+      const worker = { boot, name: boot, pools: [], processors: [], version: '1', concurrency: 1 };
+      await offering.beat({ ...worker, running: 0, started_at: now }, now);
+    }
+    await offering.update({ ...act, fields: { priority: 7 } });
+    await offering.update({ ...act, fields: { description: 'nothing to lease' } });
+    await offering.pause({ ...act, reason: 'user', mode: 'drain' });
+    await offering.resume(act);
+    const queued = JSON.stringify([{ status: 'queued' }]);
+    expect(offered.slice(1)).toEqual([
+      [queued, '1/5'],
+      [queued, '1/7', '2/7'],
+      [queued, '1/7', '2/7'],
+    ]);
+    await offering.close();
+  });
+
   it('many who start at once make one schema', async () => {
     const url = await postgres.database();
     const stores = await Promise.all(Array.from({ length: 4 }, () => openPostgresStore({ url, pool: 2 })));

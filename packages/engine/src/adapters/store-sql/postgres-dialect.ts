@@ -167,19 +167,22 @@ function isPlain({ status, metrics }: Outcome): boolean {
 const ints = (values: readonly (number | null)[]): Column => ({ type: 'bigint', values });
 const texts = (values: readonly (string | null)[]): Column => ({ type: 'text', values });
 
+// The batch comes with each row: a condition on it alone would let the planner, which knows nothing of a
+// new batch yet, think that to walk the whole of it is cheap.
 async function writePlain(db: Db, batchNo: number, list: readonly Outcome[], now: number): Promise<number[]> {
   const { rows } = await sql<{ seq: number }>`update item i set status = 'completed', attempt = o.attempt,
       config_no = o.config_no, result = o.result, error_kind = null, error_code = null, error_message = null,
       metrics = null, started_at = o.started_at, duration_ms = o.duration_ms, finished_at = ${now}
     from ${unnest([
+      ints(list.map(() => batchNo)),
       ints(list.map((outcome) => outcome.seq)),
       ints(list.map((outcome) => outcome.attempt)),
       ints(list.map((outcome) => outcome.config_no)),
       texts(list.map((outcome) => outcome.result)),
       ints(list.map((outcome) => outcome.started_at)),
       ints(list.map((outcome) => outcome.duration_ms)),
-    ])} o (seq, attempt, config_no, result, started_at, duration_ms)
-    where i.batch_no = ${batchNo} and i.seq = o.seq and i.status is null and i.attempt < o.attempt
+    ])} o (batch_no, seq, attempt, config_no, result, started_at, duration_ms)
+    where i.batch_no = o.batch_no and i.seq = o.seq and i.status is null and i.attempt < o.attempt
     returning i.seq`.execute(db);
   return rows.map((row) => row.seq);
 }
@@ -196,6 +199,7 @@ async function writeOthers(
       error_message = o.error_message, cause = o.cause, metrics = o.metrics, started_at = o.started_at,
       duration_ms = o.duration_ms, finished_at = o.finished_at
     from ${unnest([
+      ints(list.map(() => batchNo)),
       ints(list.map((outcome) => outcome.seq)),
       texts(list.map((outcome) => (isFinal(outcome) ? outcome.status : null))),
       ints(list.map((outcome) => outcome.attempt)),
@@ -209,9 +213,9 @@ async function writeOthers(
       ints(list.map((outcome) => outcome.started_at)),
       ints(list.map((outcome) => outcome.duration_ms)),
       ints(list.map((outcome) => (isFinal(outcome) ? now : null))),
-    ])} o (seq, status, attempt, config_no, result, error_kind, error_code, error_message, cause, metrics,
+    ])} o (batch_no, seq, status, attempt, config_no, result, error_kind, error_code, error_message, cause, metrics,
       started_at, duration_ms, finished_at)
-    where i.batch_no = ${batchNo} and i.seq = o.seq and i.status is null and i.attempt < o.attempt
+    where i.batch_no = o.batch_no and i.seq = o.seq and i.status is null and i.attempt < o.attempt
     returning i.seq`.execute(db);
   return rows.map((row) => row.seq);
 }

@@ -7,7 +7,7 @@ import type pg from 'pg';
  * cost more than ours take.
  */
 const settings = (schema: string) =>
-  `set search_path to "${schema}"; set idle_in_transaction_session_timeout to 10000; set lock_timeout to 10000; set jit to off`;
+  `set search_path to "${schema}"; set idle_in_transaction_session_timeout to 10000; set lock_timeout to 10000; set jit to off; set random_page_cost to 1.1`;
 
 /** A bound on the statements one connection keeps: lists of any length are one parameter, so the texts are few. */
 const MAX_STATEMENTS = 500;
