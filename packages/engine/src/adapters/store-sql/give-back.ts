@@ -1,6 +1,14 @@
-import { type BatchAction, SheafError } from '@sheaf/protocol';
+import type { BatchAction } from '@sheaf/protocol';
 import { type SelectQueryBuilder, sql } from 'kysely';
-import { type BatchRow, findBatch, judge, lockBatch, lockRow, type Write } from './session.ts';
+import {
+  type BatchRow,
+  ChangedMeanwhile,
+  findBatch,
+  judge,
+  lockBatch,
+  lockRow,
+  type Write,
+} from './session.ts';
 import type { LeaseTable, RangeTable, Tables } from './tables.ts';
 
 /** How ranges come back: unchanged, or marked by the loss of their host. */
@@ -109,9 +117,7 @@ export async function clearedBatch(
   if (leftover === 1) await clearLeftover(tx, no, Number.MAX_SAFE_INTEGER);
   const row = await lockBatch(tx, ref);
   judge(action, row.status);
-  if (row.leftover === 1) {
-    throw new SheafError('store_unavailable', `${row.id} is changing just now; try again.`);
-  }
+  if (row.leftover === 1) throw new ChangedMeanwhile(row.id);
   return row;
 }
 

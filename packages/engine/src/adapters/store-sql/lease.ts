@@ -2,7 +2,7 @@ import { isActive, type Policies } from '@sheaf/protocol/words';
 import { type RawBuilder, sql } from 'kysely';
 import type { LeaseAnswer, LeaseRefusal, Served } from '../../ports/leasing.ts';
 import type { Store } from '../../ports/store.ts';
-import { clearLeftover, giveBack, lockLeases } from './give-back.ts';
+import { giveBack, lockLeases } from './give-back.ts';
 import { configsOf, pick } from './pick.ts';
 import { type BatchRow, lockRow, type Session, type Write } from './session.ts';
 import type { LeaseTable } from './tables.ts';
@@ -174,11 +174,12 @@ async function grant(tx: Write, batch: BatchRow, width: number, now: number): Pr
   }
 }
 
-/** Ends a lease unburned; what a cancel or delete made void is cleared. */
+/** Ends a lease unburned; of a cancelled or deleted batch nothing goes back. */
 async function release(tx: Write, lease: LeaseTable): Promise<void> {
   const batch = await lockRow(tx, lease.batch_no);
   if (batch === undefined) return;
   const isDead = batch.status === 'cancelled' || batch.hidden_at !== null;
-  if (isDead) await clearLeftover(tx, lease.batch_no, Number.MAX_SAFE_INTEGER);
-  else await giveBack(tx, lease, 'unburned');
+  if (!isDead) return void (await giveBack(tx, lease, 'unburned'));
+  await tx.db.deleteFrom('range').where('token', '=', lease.token).execute();
+  await tx.db.deleteFrom('lease').where('token', '=', lease.token).execute();
 }

@@ -65,6 +65,8 @@ export function recovering(session: Session): Recovery {
       );
       // One transaction a batch: a crash in here leaves whole batches behind, and the next start goes on.
       for (const no of new Set([...lost.keys(), ...started.map((row) => row.no)])) {
+        // Before, and apart: what a cancel left is found by its leases, which are locked before the batch.
+        await session.write((tx) => clearIfNeeded(tx, no));
         await session.write((tx) => recoverBatch(tx, no, lost.get(no) ?? [], options, report));
       }
       return report;
@@ -144,7 +146,6 @@ async function recoverBatch(
         ),
       ),
   );
-  if ((await lockRow(tx, no))?.leftover === 1) await clearLeftover(tx, no, CLEAR_LIMIT);
   const before = await lockRow(tx, no);
   if (before === undefined) return;
   for (const lease of leases) report.poisoned += await takeAway(tx, lease, before.epoch, now);
@@ -226,6 +227,11 @@ async function expire(tx: Write, lease: LeaseTable, now: number): Promise<boolea
   await giveBack(tx, current, 'unburned');
   await settle(tx, lease.batch_no, now, 'system');
   return true;
+}
+
+async function clearIfNeeded(tx: Write, no: number): Promise<void> {
+  const row = await tx.db.selectFrom('batch').select('leftover').where('no', '=', no).executeTakeFirst();
+  if (row?.leftover === 1) await clearLeftover(tx, no, CLEAR_LIMIT);
 }
 
 async function clearStep(tx: Write, no: number): Promise<boolean> {

@@ -76,7 +76,8 @@ export function createSession(options: {
         try {
           return await writeOnce(work);
         } catch (error) {
-          if (!dialect.isConflict(error) || tries === MAX_TRIES) throw dialect.toProblem(error);
+          const again = error instanceof ChangedMeanwhile || dialect.isConflict(error);
+          if (!again || tries === MAX_TRIES) throw dialect.toProblem(error);
         }
         // Apart in time, so that the same two do not meet again.
         await setTimeout(Math.random() * 5 * 2 ** tries);
@@ -172,6 +173,13 @@ export async function findBatch(db: Db, ref: { space: string; batch_id: string }
     .executeTakeFirst();
   if (row === undefined) throw new SheafError('not_found', `Batch not found: ${ref.batch_id.slice(0, 60)}`);
   return row as BatchRow;
+}
+
+/** What a transaction relied on has changed before it could lock it: it begins anew. */
+export class ChangedMeanwhile extends SheafError {
+  constructor(batchId: string) {
+    super('store_unavailable', `${batchId} is changing just now; try again.`);
+  }
 }
 
 /** The batch of a space, as no other transaction can change it until this one ends. */
