@@ -3,6 +3,7 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writ
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { fences } from './fences.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..', '..');
 const BIN = join(ROOT, 'node_modules', '.bin');
@@ -31,7 +32,7 @@ describe('the README', () => {
   const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
 
   test('its sixty seconds do what they say', { timeout: 240_000 }, () => {
-    const tour = blocks(readme, 'sh').filter((block) => !block.includes('npm ci'));
+    const tour = fences(readme, 'sh').filter((block) => !block.includes('npm ci'));
     // The tour begins with what the demo left, as it does for its reader.
     const script = ['sheaf demo', ...tour].join('\n').replaceAll('npx sheaf', 'sheaf');
     const { output, status } = bash(untilUp(script));
@@ -43,7 +44,7 @@ describe('the README', () => {
   });
 
   test('its program prints what its comment says', { timeout: 60_000 }, () => {
-    const [program = ''] = blocks(readme, 'ts');
+    const [program = ''] = fences(readme, 'ts');
     const { output } = runModule(program);
     expect(output.trim()).toBe('completed 2');
   });
@@ -55,7 +56,7 @@ describe('the guides', () => {
     ['cli.md', 'double', ['run', './double.ts', '--manifest', 'numbers.jsonl']],
   ])('%s: its first processor runs', { timeout: 60_000 }, (page, name, args) => {
     const text = readFileSync(join(ROOT, 'docs', 'guides', page), 'utf8');
-    const source = blocks(text, 'ts').find((block) => block.includes(`export const ${name} `)) ?? '';
+    const source = fences(text, 'ts').find((block) => block.includes(`export const ${name} `)) ?? '';
     writeFileSync(join(folder, `${name}.ts`), source);
     writeFileSync(join(folder, 'numbers.jsonl'), '{"input": 21}\n{"input": 4}\n');
     const { output, status } = bash(`sheaf ${args.join(' ')}`);
@@ -75,13 +76,6 @@ describe('the guides', () => {
     }
   });
 });
-
-/** The fenced blocks of a language, in their order. */
-function blocks(markdown: string, language: string): string[] {
-  return [...markdown.matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)]
-    .filter(([, tag]) => tag === language)
-    .map(([, , body]) => body ?? '');
-}
 
 function commandsIn(markdown: string): string[] {
   return [...markdown.matchAll(/^(?:npx )?(sheaf [a-z][^\n]*)$/gm)].map(([, line]) => line ?? '');

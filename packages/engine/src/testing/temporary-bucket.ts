@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { startFauxqs } from 'fauxqs';
 
 /** A bucket on a server of its own, which speaks S3 over HTTP on this machine. */
 export type TemporaryBucket = {
@@ -14,6 +13,8 @@ export type TemporaryBucket = {
 
 /** @param options.folder Keeps the objects there, not in memory. */
 export async function openTemporaryBucket({ folder }: { folder?: string } = {}): Promise<TemporaryBucket> {
+  // Only who wants a bucket needs a server for one.
+  const { startFauxqs } = await import('fauxqs');
   const server = await startFauxqs({
     port: 0,
     host: '127.0.0.1',
