@@ -49,12 +49,12 @@ describePostgres(
     it('goes on within ten seconds when a worker is killed, and does no recorded item again', async () => {
       await world.up(1);
       const worker = await world.worker(4);
-      const batch = await world.run({ count: 300, wait_ms: 100, concurrency: 5 });
+      const batch = await world.run({ count: 120, wait_ms: 100, concurrency: 5 });
       await world.untilDone(batch, 20);
       worker.kill('SIGKILL');
-      expect(await world.ended(batch)).toMatchObject({ status: 'completed', completed_items: 300 });
+      expect(await world.ended(batch)).toMatchObject({ status: 'completed', completed_items: 120 });
       // Only what the dead one had begun is begun once more.
-      expect(world.starts().length).toBeLessThanOrEqual(300 + 4);
+      expect(world.starts().length).toBeLessThanOrEqual(120 + 4);
       await world.addsUp(batch);
     });
 
