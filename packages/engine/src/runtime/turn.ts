@@ -2,24 +2,17 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isActive } from '@sheaf/protocol';
 import { itemsToLease } from '../domain/lease-ahead.ts';
-import { enter, leave, type Placed } from '../domain/place.ts';
+import { enter, leave } from '../domain/place.ts';
 import { createRowLength, rowFrom } from '../domain/row-length.ts';
 import type { Chance, Clock } from '../ports/clock.ts';
 import type { Files } from '../ports/files.ts';
-import type {
-  BatchPulse,
-  Lease,
-  LeasedBatch,
-  LeasedItem,
-  Outcome,
-  RecordAnswer,
-  RenewAnswer,
-} from '../ports/leasing.ts';
+import type { BatchPulse, Lease, LeasedBatch, LeasedItem, Outcome, RecordAnswer } from '../ports/leasing.ts';
 import type { Processor } from '../ports/processor.ts';
 import type { RunNews, Runner } from '../ports/runner.ts';
 import { createContexts, type Ended, mayRunInRows, runAttempts } from './attempt.ts';
 import { toOutcomes } from './outcome.ts';
 import { MAX_OUTCOMES, type Recorder } from './recorder.ts';
+import type { RunningItem, RunningTurn, TurnEnd } from './running-turn.ts';
 import type { Slots } from './slots.ts';
 
 /** Records of a turn under way at the same time: one is being written, the other waits beside it. */
@@ -53,39 +46,6 @@ export type TurnTools = {
   onPulse(pulse: BatchPulse, ended: readonly Outcome[]): void;
   onNews(batch: LeasedBatch, item: LeasedItem, news: RunNews): void;
 };
-
-/** A stint on one batch: runs what its lease holds, records it, leases more, and ends. */
-export type RunningTurn = {
-  readonly token: string;
-  readonly batch_id: string;
-  /** Items at work, in no order. */
-  readonly running: readonly RunningItem[];
-  readonly priority: number;
-  /** How many slots it could use. */
-  readonly demand: number;
-  /** When the right to start items was last confirmed, by the monotonic clock. */
-  readonly confirmed_at: number;
-  /** The answer of a renewal asked for at `asked`. */
-  renewed(answer: RenewAnswer, asked: number): void;
-  /**
-   * Starts nothing until a renewal says that the batch is active again. Resolves when all that has
-   * ended up to now is recorded.
-   */
-  hold(): Promise<void>;
-  /** Starts nothing ever more; what runs is finished and recorded, the rest goes back unburned. */
-  stop(): void;
-  /** Also aborts what runs. */
-  abort(): void;
-  /**
-   * Resolves when every handler has ended and all is recorded. `goesOn`: the batch may have more to
-   * do; `isHeld`: the lease still holds items, to be given back; `pace`: items a second.
-   */
-  readonly done: Promise<TurnEnd>;
-};
-
-export type TurnEnd = { goesOn: boolean; isHeld: boolean; pace: number };
-
-export type RunningItem = Placed & { item: LeasedItem; started_at: number; news: RunNews | null };
 
 /**
  * Works on a lease. The caller took `held` slots for it; the turn gives them back one by one as it
@@ -174,6 +134,7 @@ export function startTurn(
   function start(row: readonly LeasedItem[]): void {
     const [item] = row;
     if (item === undefined) return;
+    const context = contextOf(item.config_no);
     const entry: RunningItem = { item, started_at: tools.clock.now(), news: null, place: 0 };
     enter(running, entry);
     unended += row.length;
@@ -182,7 +143,7 @@ export function startTurn(
       entry.news = news;
       tools.onNews(batch, of, news);
     };
-    void runAttempts(tools, contextOf(item.config_no), row, { onNews, onEnded: end }).then((back) => {
+    void runAttempts(tools, context, row, { onNews, onEnded: end }).then((back) => {
       leave(running, entry);
       unended -= back.length;
       if (back.length > 0) {
@@ -253,17 +214,18 @@ export function startTurn(
     ended = ended.slice(MAX_OUTCOMES);
     const askedAt = performance.now();
     const { backoff } = batch.policies;
-    const outcomes = toOutcomes(list, { backoff, jitter: tools.chance.random(), now: tools.clock.now() });
-    updateShare();
-    const wide = takeSlots();
-    asked += more;
     try {
-      const answer = await tools.recorder.record({ token, batch_id: batch.id, outcomes, more, width: wide });
-      asked -= more;
+      const outcomes = toOutcomes(list, { backoff, jitter: tools.chance.random(), now: tools.clock.now() });
+      updateShare();
+      const wide = takeSlots();
+      asked += more;
+      const request = { token, batch_id: batch.id, outcomes, more, width: wide };
+      const answer = await tools.recorder.record(request).finally(() => {
+        asked -= more;
+      });
       isNarrow = answer.width < Math.min(wide, running.length + unstarted());
       recorded(answer, outcomes, { more, askedAt });
     } catch (error) {
-      asked -= more;
       // The disk is full or gone: nothing of this was kept, the items will run again.
       lose();
       tools.onError(error);

@@ -4,9 +4,10 @@ import type { Dispatch, Turn } from '../ports/dispatch.ts';
 import type { Lease, Served } from '../ports/leasing.ts';
 import type { Processor } from '../ports/processor.ts';
 import type { Store } from '../ports/store.ts';
+import type { RunningItem, RunningTurn } from './running-turn.ts';
 import { shareOf } from './share.ts';
 import { every } from './timers.ts';
-import { type RunningItem, type RunningTurn, startTurn, type TurnTools } from './turn.ts';
+import { startTurn, type TurnTools } from './turn.ts';
 
 /** Renewals come twice as often as the right to start items lasts. */
 const RENEW_MS = 400;
