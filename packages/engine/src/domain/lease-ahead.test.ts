@@ -1,22 +1,33 @@
 import { expect, it } from 'vitest';
 import { itemsToLease } from './lease-ahead.ts';
 
+const quick = { record_seconds: 0.005 };
+
 it('leases one item for each idle slot while the work is slow', () => {
-  expect(itemsToLease({ pace: 0, idle: 4, coming: 0 })).toBe(4);
-  expect(itemsToLease({ pace: 2, idle: 4, coming: 1 })).toBe(3);
-  expect(itemsToLease({ pace: 2, idle: 0, coming: 0 })).toBe(0);
+  expect(itemsToLease({ ...quick, pace: 0, idle: 4, coming: 0 })).toBe(4);
+  expect(itemsToLease({ ...quick, pace: 2, idle: 4, coming: 1 })).toBe(3);
+  expect(itemsToLease({ ...quick, pace: 2, idle: 0, coming: 0 })).toBe(0);
 });
 
 it('leases a tenth of a second ahead when the work is fast', () => {
-  expect(itemsToLease({ pace: 1_000, idle: 0, coming: 0 })).toBe(100);
+  expect(itemsToLease({ ...quick, pace: 1_000, idle: 0, coming: 0 })).toBe(100);
 });
 
 it('fetches nothing while more than half of what it wants ahead is there or asked for', () => {
-  expect(itemsToLease({ pace: 1_000, idle: 0, coming: 50 })).toBe(0);
-  expect(itemsToLease({ pace: 1_000, idle: 0, coming: 49 })).toBe(51);
+  expect(itemsToLease({ ...quick, pace: 1_000, idle: 0, coming: 50 })).toBe(0);
+  expect(itemsToLease({ ...quick, pace: 1_000, idle: 0, coming: 49 })).toBe(51);
+});
+
+it('finds its pace however slow the disk is', () => {
+  // A commit takes half a second, and the handlers could do far more than what one brings.
+  let [pace, rounds] = [8, 0];
+  for (; pace < 1_000 && rounds < 20; rounds += 1) {
+    pace = itemsToLease({ pace, record_seconds: 0.5, idle: 4, coming: 0 }) / 0.5;
+  }
+  expect(pace).toBeGreaterThanOrEqual(1_000);
 });
 
 it('never asks for more than a thousand at once, nor holds more than two thousand ahead', () => {
-  expect(itemsToLease({ pace: 1_000_000, idle: 16, coming: 0 })).toBe(1_000);
-  expect(itemsToLease({ pace: 1_000_000, idle: 0, coming: 2_000 })).toBe(0);
+  expect(itemsToLease({ ...quick, pace: 1_000_000, idle: 16, coming: 0 })).toBe(1_000);
+  expect(itemsToLease({ ...quick, pace: 1_000_000, idle: 0, coming: 2_000 })).toBe(0);
 });

@@ -91,6 +91,7 @@ export function startTurn(
   const records = new Set<Promise<void>>();
   /** Items that the records under way have asked for. */
   let asked = 0;
+  let recordSeconds = 0;
   let isPlanned = false;
   let gathering: NodeJS.Timeout | null = null;
   // The last record asked for more and got nothing: all that is ready is in somebody's hands.
@@ -222,6 +223,7 @@ export function startTurn(
       const request = { token, batch_id: batch.id, outcomes, more, width: wide };
       const answer = await tools.recorder.record(request).finally(() => {
         asked -= more;
+        recordSeconds = (performance.now() - askedAt) / 1_000;
       });
       isNarrow = answer.width < Math.min(wide, running.length + unstarted());
       recorded(answer, outcomes, { more, askedAt });
@@ -235,7 +237,8 @@ export function startTurn(
   function wanted(): number {
     if (!isWorking() || isDry || lease.alone || mustEnd()) return 0;
     const idle = Math.max(0, aim() - running.length);
-    return itemsToLease({ pace: pace(), idle, coming: unstarted() + asked });
+    const coming = unstarted() + asked;
+    return itemsToLease({ pace: pace(), record_seconds: recordSeconds, idle, coming });
   }
 
   /** Whether items that are leased already could start, if the lease were wider. */

@@ -28,7 +28,7 @@ export function postgresDialect(schema: string): Dialect {
       text: 'text collate "C"',
       withoutRowid: '',
       // An item's row is written twice: with room beside it the second one stays on its page and out of the index.
-      roomToGrow: 'with (fillfactor = 60)',
+      roomToGrow: 'with (fillfactor = 35)',
     },
     forUpdate: sql`for update`,
     forUpdateOf: (alias) => sql`for update of ${sql.ref(alias)}`,
