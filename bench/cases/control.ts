@@ -123,6 +123,7 @@ async function moveInStore(folder: string): Promise<Figures> {
       description: '',
       processor: waiting.name,
       processor_version: waiting.version,
+      pool: waiting.pool,
       config: {},
       template_id: null,
       customer_prefix: null,

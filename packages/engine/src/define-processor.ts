@@ -4,6 +4,9 @@ import type { Processor, ProcessorDefinition } from './ports/processor.ts';
 // The light way in (`@sheaf/engine/processor`): what a child imports to run an item, without the engine.
 export type { Processor, ProcessorDefinition, WorkContext, WorkItem } from './ports/processor.ts';
 
+/** Of processors that name none. */
+const DEFAULT_POOL = 'default';
+
 const GIB = 1_073_741_824;
 
 /** The input schema of processors that take any JSON value: nothing to check. */
@@ -15,7 +18,8 @@ export const anyJson: z.ZodType = z.json();
  * With `module: import.meta.url` it runs in child processes, which need to import it again: export
  * the processor from that module.
  *
- * @throws A TypeError when the name is not letters, digits, dots and dashes, or `process` has no module.
+ * @throws A TypeError when the name is not letters, digits, dots and dashes, the pool's not letters,
+ *   digits and _, or `process` has no module.
  */
 export function defineProcessor<Config = Record<string, never>, Input = unknown>(
   definition: ProcessorDefinition<Config, Input>,
@@ -23,6 +27,11 @@ export function defineProcessor<Config = Record<string, never>, Input = unknown>
   if (!/^[a-z][a-z0-9_.-]{0,99}$/.test(definition.name)) {
     throw new TypeError(
       `The processor name "${definition.name}" must be lower case letters, digits, dots and dashes.`,
+    );
+  }
+  if (definition.pool !== undefined && !/^[a-z_][a-z0-9_]{0,49}$/.test(definition.pool)) {
+    throw new TypeError(
+      `The pool "${definition.pool}" must be lower case letters, digits and _, at most 50.`,
     );
   }
   const module = definition.module ?? null;
@@ -38,6 +47,7 @@ export function defineProcessor<Config = Record<string, never>, Input = unknown>
     description: definition.description ?? '',
     isolation,
     idempotent: definition.idempotent ?? true,
+    pool: definition.pool ?? DEFAULT_POOL,
     // The default schemas fit only the default type parameters, which TypeScript cannot see here.
     config: definition.config ?? (z.strictObject({}) as unknown as z.ZodType<Config>),
     input: definition.input ?? (anyJson as z.ZodType<Input>),

@@ -236,13 +236,14 @@ function createRunner(concurrency: number): Runner {
 }
 
 function describe(processor: Processor): ProcessorInfo {
-  const { name, version, description, isolation, idempotent } = processor;
+  const { name, version, description, isolation, idempotent, pool } = processor;
   return {
     name,
     version,
     description,
     isolation,
     idempotent,
+    pool,
     config_schema: schemaOf(name, processor.config),
     input_schema: schemaOf(name, processor.input),
   };

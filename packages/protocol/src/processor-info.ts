@@ -7,6 +7,8 @@ export type ProcessorInfo = {
   description: string;
   isolation: 'inline' | 'process';
   idempotent: boolean;
+  /** The pool of a cluster whose workers run it. */
+  pool: string;
   config_schema: Json;
   input_schema: Json;
 };

@@ -137,4 +137,4 @@ export type RenewAnswer = {
 };
 
 /** A batch that has something ready to lease, for the sweep to offer. */
-export type ReadyBatch = { batch_id: string; priority: number; concurrency: number };
+export type ReadyBatch = { batch_id: string; priority: number; concurrency: number; pool: string };

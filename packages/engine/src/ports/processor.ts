@@ -46,6 +46,8 @@ export type Processor<Config = unknown, Input = unknown> = {
   isolation: 'inline' | 'process';
   /** Whether running an item twice does no harm; batches of others wait for review after a crash. */
   idempotent: boolean;
+  /** The pool of a cluster whose workers run it. */
+  pool: string;
   config: z.ZodType<Config>;
   input: z.ZodType<Input>;
   /** `import.meta.url` of the module that exports this processor; needed for `process`. */
@@ -65,6 +67,12 @@ export type ProcessorDefinition<Config, Input> = {
   isolation?: 'inline' | 'process';
   /** @default true */
   idempotent?: boolean;
+  /**
+   * The pool of a cluster whose workers run it, for machines that have what others have not (`gpu`).
+   *
+   * @default 'default'
+   */
+  pool?: string;
   /** Zod schema of the batch's config. @default an empty object */
   config?: z.ZodType<Config>;
   /** Zod schema of an item's input. @default any JSON value */

@@ -27,6 +27,8 @@ export type NewBatch = {
   description: string;
   processor: string;
   processor_version: string;
+  /** The pool whose workers run it. */
+  pool: string;
   config: Record<string, Json>;
   template_id: string | null;
   customer_prefix: string | null;
@@ -167,7 +169,7 @@ export interface Store {
 
   /**
    * Leases up to `limit` items of a batch from its best ready ranges: priority, then those that lost
-   * no host, then seq. No two leases ever hold the same item, and the widths of all leases of a batch
+   * their host once, then those that lost none, then seq; what lost it twice goes last. No two leases ever hold the same item, and the widths of all leases of a batch
    * never exceed its concurrency. The caller makes the token, so that a lease whose answer was lost
    * can be given back by name.
    *

@@ -96,6 +96,7 @@ export function createIntake(options: {
         description: input.description ?? '',
         processor: processor.name,
         processor_version: processor.version,
+        pool: processor.pool,
         config,
         template_id: input.template_id ?? null,
         customer_prefix: input.customer_prefix ?? null,

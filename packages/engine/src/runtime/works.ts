@@ -28,7 +28,7 @@ export type Works = {
   /** Told by the Store's and the Files' watch, in whatever call the disk was found full. */
   onFullDisk(): Promise<void>;
   /** Turns for a batch that can be leased, one for each worker that could help. */
-  offer(batch: { id: string; priority: number; concurrency: number }): Promise<void>;
+  offer(batch: { id: string; processor: string; priority: number; concurrency: number }): Promise<void>;
 };
 
 export type WorksOptions = {
@@ -157,8 +157,10 @@ export async function startWorks(options: WorksOptions): Promise<Works> {
     disk,
     recovery,
     onFullDisk,
-    offer: ({ id, priority, concurrency }) =>
-      dispatch.offer(turnsOf({ batch_id: id, priority, concurrency }, presence.workers)),
+    offer: ({ id, processor, priority, concurrency }) => {
+      const pool = processors.find(processor)?.pool ?? 'default';
+      return dispatch.offer(turnsOf({ batch_id: id, priority, concurrency, pool }, presence.workers));
+    },
   };
   opened.defer(() => works.worker.close(0));
   await sweep.now();

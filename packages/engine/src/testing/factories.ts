@@ -15,6 +15,7 @@ export function makeBatch(fields: BatchFields = {}): NewBatch {
     description: '',
     processor: 'photos.develop',
     processor_version: '1.0.0',
+    pool: 'default',
     config: {},
     template_id: null,
     customer_prefix: null,

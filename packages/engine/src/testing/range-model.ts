@@ -115,6 +115,9 @@ export function heldBy(batch: BatchModel, token: string): ModelItem[] {
   return [...batch.items.values()].filter(({ work }) => work?.token === token);
 }
 
+/** Those that lost their host once go first, so that a death holds them up for seconds; suspects go last. */
+const rankOf = (crashes: number) => (crashes === 1 ? -1 : crashes);
+
 /** Waiting items that may be leased now, the best first. */
 export function readyItems(batch: BatchModel, now: number): { item: ModelItem; work: ModelWork }[] {
   if (!isActive(batch.status)) return [];
@@ -124,7 +127,9 @@ export function readyItems(batch: BatchModel, now: number): { item: ModelItem; w
     .filter(({ item, work }) => work.token === null && work.ready_at <= now && item.seq <= end)
     .sort(
       (a, b) =>
-        b.work.priority - a.work.priority || a.work.crashes - b.work.crashes || a.item.seq - b.item.seq,
+        b.work.priority - a.work.priority ||
+        rankOf(a.work.crashes) - rankOf(b.work.crashes) ||
+        a.item.seq - b.item.seq,
     );
 }
 

@@ -97,6 +97,27 @@ describePostgres(
       await world.addsUp(batch);
     });
 
+    it('leaves the work of a pool to the workers of that pool', async () => {
+      const file = join(place.dir, 'heavy.ts');
+      writeFileSync(file, "export const heavy = { name: 'heavy', pool: 'gpu', run: () => process.pid };\n");
+      const joining = [
+        '--database',
+        world.database,
+        '--files',
+        join(place.data, 'files'),
+        '--processor',
+        file,
+      ];
+      await place.up(...joining);
+      const made = await place.sheaf(['run', 'heavy', '-', '--detach'], { input: '{}\n{}\n{}\n' });
+      expect(made.code).toBe(0);
+      const ofOthers = await world.json<{ data: View[] }>('list');
+      expect(ofOthers.data[0]).toMatchObject({ status: 'queued', completed_items: 0 });
+      place.start(['worker', ...joining, '--pools', 'gpu']);
+      const batch = ofOthers.data[0]?.id ?? '';
+      expect(await world.ended(batch)).toMatchObject({ status: 'completed', completed_items: 3 });
+    });
+
     describe('says what is wrong', () => {
       it('with a worker that has no database to join', async () => {
         const { code, stderr } = await place.sheaf(['worker']);

@@ -1,6 +1,6 @@
 import { isActive, type Policies } from '@sheaf/protocol/words';
 import { type RawBuilder, sql } from 'kysely';
-import type { LeaseAnswer, LeaseRefusal, Served } from '../../ports/leasing.ts';
+import type { LeaseAnswer, LeaseRefusal, ReadyBatch, Served } from '../../ports/leasing.ts';
 import type { Store } from '../../ports/store.ts';
 import { giveBack, lockLeases } from './give-back.ts';
 import { configsOf, pick } from './pick.ts';
@@ -59,8 +59,8 @@ export function leasing(session: Session): Leasing {
 
     ready: ({ now, limit }) =>
       session.read(async (db) => {
-        const { rows } = await sql<{ batch_id: string; priority: number; concurrency: number }>`
-          select b.id as batch_id, b.priority, b.concurrency from batch b
+        const { rows } = await sql<ReadyBatch>`
+          select b.id as batch_id, b.priority, b.concurrency, b.pool from batch b
           where ${hasReady(now)}
           order by b.priority desc, b.no limit ${limit}`.execute(db);
         const next = await sql<{ at: number | null }>`

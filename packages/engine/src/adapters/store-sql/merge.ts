@@ -72,6 +72,7 @@ function draftLike(first: BatchRow, sources: readonly BatchRow[], options: Merge
     description: first.description,
     processor: first.processor,
     processor_version: first.processor_version,
+    pool: first.pool,
     config: parse<Record<string, never>>(first.config),
     template_id: first.template_id,
     customer_prefix: first.customer_prefix,

@@ -2,6 +2,7 @@ import type { Json } from '@sheaf/protocol';
 import { sql } from 'kysely';
 import type { LeasedItem } from '../../ports/leasing.ts';
 import type { Db } from './dialect.ts';
+import { RANGE_RANK } from './migrations/0001-initial.ts';
 import type { BatchRow, Write } from './session.ts';
 
 /** Due retries that one lease wakes: more wait for the next one, so that no lease is slow. */
@@ -9,6 +10,10 @@ const WAKE_LIMIT = 1_000;
 
 /** Ranges lost with their host this often hold the suspect itself: they run alone. */
 const ALONE_FROM = 2;
+
+/** As the index has it. */
+const rank = sql.raw(RANGE_RANK);
+const rankOf = (crashes: number) => (crashes === 1 ? -1 : crashes);
 
 type Best = { priority: number; crashes: number; from_seq: number };
 
@@ -61,7 +66,7 @@ async function findBest(db: Db, batchNo: number, end: number, idle: boolean): Pr
     const { rows } = await sql<Best>`
       select priority, crashes, from_seq from range
       where batch_no = ${batchNo} and token is null and ready_at = 0 and +from_seq <= ${end} and +crashes <= ${maxCrashes}
-      order by priority desc, crashes, from_seq limit 1`.execute(db);
+      order by priority desc, ${rank}, from_seq limit 1`.execute(db);
     return rows[0];
   };
   const first = await best(Number.MAX_SAFE_INTEGER);
@@ -77,7 +82,7 @@ async function stamp(
   { token, limit, end }: { token: string; limit: number; end: number },
 ): Promise<{ count: number; ranges: StampedRange[] }> {
   const ofKind = sql`batch_no = ${batch.no} and token is null and ready_at = 0
-    and priority = ${kind.priority} and crashes = ${kind.crashes} and from_seq >= ${kind.from_seq}`;
+    and priority = ${kind.priority} and ${rank} = ${rankOf(kind.crashes)} and from_seq >= ${kind.from_seq}`;
   const { rows } = await sql<StampedRange & { id: number }>`
     select id, from_seq, to_seq, attempt, last_attempt, priority, config_no from range where ${ofKind} and from_seq <= ${end}
     order by from_seq limit ${limit}`.execute(db);

@@ -150,7 +150,7 @@ async function offerWoken(db: Db, woken: ReadonlyMap<number, number>, offer: Off
   if (woken.size === 0) return;
   const rows = await db
     .selectFrom('batch')
-    .select(['id', 'priority', 'concurrency'])
+    .select(['id', 'priority', 'concurrency', 'pool'])
     .where('no', 'in', [...woken.keys()])
     .where('status', 'in', ['queued', 'running'])
     .where('hidden_at', 'is', null)

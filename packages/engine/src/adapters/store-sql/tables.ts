@@ -24,6 +24,8 @@ export type BatchTable = {
   requires_approval: Flag;
   processor: string;
   processor_version: string;
+  /** The workers of this pool run it. */
+  pool: string;
   config: string;
   config_no: number;
   template_id: string | null;

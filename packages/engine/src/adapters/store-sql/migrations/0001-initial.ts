@@ -7,6 +7,12 @@ import {
 } from '@sheaf/protocol/words';
 import type { ColumnTypes } from '../dialect.ts';
 
+/**
+ * Which ranges go first within a priority: those that lost their host once, so that a death holds its
+ * items up for seconds however large the batch is; then the others; last the suspects, which run alone.
+ */
+export const RANGE_RANK = 'case when crashes = 1 then -1 else crashes end';
+
 /** The first schema. The database refuses nonsense by itself: states, finality and counters are CHECKed. */
 export function initial(types: ColumnTypes): string[] {
   const { integer, serial, text, withoutRowid, roomToGrow } = types;
@@ -27,6 +33,7 @@ export function initial(types: ColumnTypes): string[] {
       requires_approval ${integer} not null check (requires_approval in (0, 1)),
       processor ${text} not null,
       processor_version ${text} not null,
+      pool ${text} not null,
       config ${text} not null,
       config_no ${integer} not null,
       template_id ${text},
@@ -136,7 +143,7 @@ export function initial(types: ColumnTypes): string[] {
       check (attempt <= last_attempt)
     )`,
     // What a lease looks for, best first; a waiting retry is not in it, however many there are.
-    `create index range_ready on range (batch_no, priority desc, crashes, from_seq) where token is null and ready_at = 0`,
+    `create index range_ready on range (batch_no, priority desc, (${RANGE_RANK}), from_seq) where token is null and ready_at = 0`,
     `create index range_waiting on range (batch_no, ready_at) where token is null and ready_at > 0`,
     `create index range_held on range (token) where token is not null`,
     `create index range_by_seq on range (batch_no, from_seq)`,

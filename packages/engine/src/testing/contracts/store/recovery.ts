@@ -122,12 +122,12 @@ export function recoveryCases(test: StoreTest): void {
     expect([again.width, again.alone, seqs(again)]).toEqual([3, false, [1, 2, 3]]);
   });
 
-  test('leases fresh items before those that lost a host', async (scene) => {
+  test('leases items that lost their host once before fresh ones, so that a large batch does not hold them up', async (scene) => {
     const batch = await scene.started({ items: 6, concurrency: 10 });
     await scene.lease(batch, { limit: 3 });
     await crash(scene);
-    expect(seqs(await scene.lease(batch))).toEqual([4, 5, 6]);
     expect(seqs(await scene.lease(batch))).toEqual([1, 2, 3]);
+    expect(seqs(await scene.lease(batch))).toEqual([4, 5, 6]);
   });
 
   test('tries items alone after a second loss, in an idle worker', async (scene) => {
