@@ -110,6 +110,8 @@ export type Batch = Counts & {
   round: number;
   processor: string;
   processor_version: string;
+  /** The pool of a cluster whose workers run it. */
+  pool: string;
   config: Record<string, Json>;
   template_id: string | null;
   customer_prefix: string | null;

@@ -178,7 +178,8 @@ async function takeAway(tx: Write, lease: LeaseTable, epoch: number, now: number
     const cause = fingerprint({ code: 'poison', message });
     const result =
       await sql`update item set status = 'failed', attempt = ${attempt - 1}, error_kind = 'permanent',
-        error_code = 'poison', error_message = ${message}, cause = ${cause}, finished_at = ${now}
+        error_code = 'poison', error_message = ${message}, cause = ${cause}, finished_at = ${now},
+        started_at = null, duration_ms = null
       where batch_no = ${batch_no} and seq between ${from_seq} and ${to_seq} and status is null`.execute(
         tx.db,
       );

@@ -193,10 +193,9 @@ async function takeFailed(
   if (counts === undefined || counts.failed + counts.skipped === 0) return none;
   // The last attempt lives in the item; before it is cleared it joins the others.
   await sql`insert into attempt (batch_no, seq, attempt, error_kind, error_code, error_message, started_at, finished_at, worker)
-    select i.batch_no, i.seq, i.attempt, i.error_kind, i.error_code, i.error_message, i.started_at,
-      i.started_at + i.duration_ms, '' from ${items} and i.error_code is not null and i.started_at is not null`.execute(
-    tx.db,
-  );
+    select i.batch_no, i.seq, i.attempt, i.error_kind, i.error_code, i.error_message,
+      coalesce(i.started_at, i.finished_at), coalesce(i.started_at + i.duration_ms, i.finished_at), ''
+    from ${items} and i.error_code is not null`.execute(tx.db);
   await sql`update cause set count = count - (select count(*) from ${items} and i.cause = cause.cause)
     where batch_no = ${row.no}`.execute(tx.db);
   await sql`delete from cause where batch_no = ${row.no} and count <= 0`.execute(tx.db);

@@ -52,6 +52,7 @@ function envelope(row: BatchRow, running: number): Batch {
     round: row.round,
     processor: row.processor,
     processor_version: row.processor_version,
+    pool: row.pool,
     config: parse<Record<string, Json>>(row.config),
     template_id: row.template_id,
     customer_prefix: row.customer_prefix,

@@ -19,6 +19,7 @@ function makeBatch(fields: Partial<Wire<Batch>> = {}): Wire<Batch> {
     pause_reason: null,
     paused_by: null,
     round: 1,
+    pool: 'default',
     processor: 'thumbnails',
     processor_version: '1.4.2',
     config: {},

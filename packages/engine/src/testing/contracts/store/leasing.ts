@@ -249,7 +249,7 @@ export function leasingCases(test: StoreTest): void {
       held.items.map((item) => makeOutcome(item, { status: 'retry', ready_at: now + 9_000 })),
     );
     expect(await store.ready({ now, limit: 10 })).toEqual({
-      batches: [{ batch_id: plain.id, priority: 3, concurrency: 2 }],
+      batches: [{ batch_id: plain.id, priority: 3, concurrency: 2, pool: 'default' }],
       next_ready_at: now + 9_000,
     });
     const later = await store.ready({ now: now + 9_000, limit: 10 });

@@ -186,7 +186,7 @@ export function recoveryCases(test: StoreTest): void {
   });
 
   test('lets a poison item be retried', async (scene) => {
-    const { store, started, act, lease, finish, get } = scene;
+    const { store, started, act, ref, lease, finish, get } = scene;
     const batch = await started({ items: 1, policies: { max_attempts: 1 } });
     await loseHosts(scene, batch, 3);
     expect(await get(batch)).toMatchObject({ status: 'failed', failed_items: 1 });
@@ -196,6 +196,9 @@ export function recoveryCases(test: StoreTest): void {
     const [item] = held.items;
     expect(item?.attempt).toBe(item?.last_attempt);
     expect(await finish(held)).toMatchObject({ batch: { status: 'completed' } });
+    // What it did before stays in its history.
+    const { attempts } = await store.item({ ...ref(batch), seq: 1 });
+    expect(attempts[0]).toMatchObject({ error: { code: 'poison' } });
   });
 
   test('forgets lost hosts with a recorded failure', async (scene) => {
