@@ -39,8 +39,9 @@ export function turnStatements(schema: string) {
      * Locks the jobs of these keys until the transaction ends: nobody takes or ends them before what
      * it did can be seen. One in hand is marked, one that waits at another priority is filed anew.
      * Who looks meanwhile passes over those that wait, so he is called at the end ($4: the channel).
-     * Locked in the order of keys, so that two offers never wait for each other; `skip locked` for a
-     * second look, which is no longer in that order.
+     * Locked in the order of keys, so that offers hardly ever wait for each other in a ring (one that
+     * does is undone to its savepoint and made later); `skip locked` for a second look, which is no
+     * longer in that order.
      */
     meet: ({ wait }: { wait: boolean }) => `
       with met as (
