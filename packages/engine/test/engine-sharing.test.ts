@@ -88,19 +88,20 @@ describe('batches side by side', () => {
 
   it('take turns when both are huge', async () => {
     const batches = [
-      await world.make({ processor: 'instant', items: numbered(100_000), concurrency: 100 }),
-      await world.make({ processor: 'instant', items: numbered(100_000), concurrency: 100 }),
+      await world.make({ processor: 'instant', items: numbered(300_000), concurrency: 100 }),
+      await world.make({ processor: 'instant', items: numbered(300_000), concurrency: 100 }),
     ];
     const progressed = async () =>
       (await Promise.all(batches.map(world.get))).map((batch) => batch.completed_items);
     await until('both have begun', async () => (await progressed()).every((count) => count > 0));
     const [one = 0, two = 0] = await progressed();
-    expect(Math.max(one, two)).toBeLessThan(100_000);
+    expect(Math.max(one, two)).toBeLessThan(300_000);
     await until('both have gone on', async () => {
       const [first = 0, second = 0] = await progressed();
       return first > one && second > two;
     });
-    for (const { id } of batches) await world.engine.cancel({ batch_id: id });
+    // One may have come to its end by now.
+    await Promise.allSettled(batches.map(({ id }) => world.engine.cancel({ batch_id: id })));
   });
 
   it('of slow items share the slots evenly before long', async () => {

@@ -27,7 +27,7 @@ it('finds its pace however slow the disk is', () => {
   expect(pace).toBeGreaterThanOrEqual(1_000);
 });
 
-it('never asks for more than a thousand at once, nor holds more than two thousand ahead', () => {
-  expect(itemsToLease({ ...quick, pace: 1_000_000, idle: 16, coming: 0 })).toBe(1_000);
-  expect(itemsToLease({ ...quick, pace: 1_000_000, idle: 0, coming: 2_000 })).toBe(0);
+it('never asks for more than four thousand at once, nor holds more than eight thousand ahead', () => {
+  expect(itemsToLease({ ...quick, pace: 1_000_000, idle: 16, coming: 0 })).toBe(4_000);
+  expect(itemsToLease({ ...quick, pace: 1_000_000, idle: 0, coming: 8_000 })).toBe(0);
 });

@@ -1,5 +1,5 @@
-/** Fast work is leased in lots of this size at most; slow work one item a slot. */
-const MAX_CHUNK = 1_000;
+/** Fast work is leased in lots of this size at most: two commits of it. Slow work is leased one item a slot. */
+const MAX_CHUNK = 4_000;
 
 /** Items leased ahead at most: enough for the handlers while two commits are under way. */
 const MAX_AHEAD = 2 * MAX_CHUNK;

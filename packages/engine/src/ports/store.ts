@@ -173,7 +173,7 @@ export interface Store {
    * never exceed its concurrency. The caller makes the token, so that a lease whose answer was lost
    * can be given back by name.
    *
-   * @param options.limit A thousand for fast work, the turn's width for slow work.
+   * @param options.limit Some thousands for fast work, the turn's width for slow work.
    * @param options.idle Whether no handler runs in this worker (items that must run alone need it).
    * @param options.serves What this worker can run; a batch of another processor is refused untouched.
    *   @default everything

@@ -10,6 +10,7 @@ import type { BatchPulse, Lease, LeasedBatch, LeasedItem, Outcome, RecordAnswer 
 import type { Processor } from '../ports/processor.ts';
 import type { RunNews, Runner } from '../ports/runner.ts';
 import { createContexts, type Ended, mayRunInRows, runAttempts } from './attempt.ts';
+import { createEndedQueue } from './ended-queue.ts';
 import { toOutcomes } from './outcome.ts';
 import { MAX_OUTCOMES, type Recorder } from './recorder.ts';
 import type { RunningItem, RunningTurn, TurnEnd } from './running-turn.ts';
@@ -78,7 +79,7 @@ export function startTurn(
 
   let queue = lease.items;
   let next = 0;
-  let ended: Ended[] = [];
+  const ended = createEndedQueue();
   let width = lease.width;
   let heldSlots = options.held;
   let concurrency = batch.concurrency;
@@ -120,10 +121,7 @@ export function startTurn(
     // Outputs are stored beside the handlers; a slow disk holds these up in the end.
     const mostUnended = most * (rows.most + 2);
     const isReady = () =>
-      next < queue.length &&
-      running.length < most &&
-      unended < mostUnended &&
-      ended.length < 2 * MAX_OUTCOMES;
+      next < queue.length && running.length < most && unended < mostUnended && !ended.isCrowded;
     while (mayStart && isWorking() && isReady()) {
       const row = rowFrom(queue, next, { most: rows.most, slots: most });
       next += row.length;
@@ -174,7 +172,7 @@ export function startTurn(
    * there are others to run, because a commit costs the same for one item and for a hundred.
    */
   function planFlush(): void {
-    if (ended.length >= MAX_OUTCOMES && records.size < MAX_RECORDS) {
+    if (ended.isFull && records.size < MAX_RECORDS) {
       // A full commit goes at once: the Store writes it while the rest of this tick's items run.
       flush();
       return;
@@ -196,7 +194,7 @@ export function startTurn(
     if (gathering !== null) clearTimeout(gathering);
     gathering = null;
     if (phase === 'over' || records.size >= MAX_RECORDS) return;
-    if (records.size > 0 && ended.length < MAX_OUTCOMES) return;
+    if (records.size > 0 && !ended.isFull) return;
     const more = wanted();
     if (ended.length === 0 && more === 0 && !wantsWidth()) {
       finishIfIdle();
@@ -211,8 +209,7 @@ export function startTurn(
   }
 
   async function record(more: number): Promise<void> {
-    const list = ended.slice(0, MAX_OUTCOMES);
-    ended = ended.slice(MAX_OUTCOMES);
+    const list = ended.take();
     const askedAt = performance.now();
     const { backoff } = batch.policies;
     try {
@@ -306,7 +303,7 @@ export function startTurn(
 
   function lose(): void {
     if (phase !== 'over') phase = 'lost';
-    ended = [];
+    ended.clear();
     aborter.abort();
     planFlush();
   }
