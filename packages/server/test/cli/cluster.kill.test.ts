@@ -97,6 +97,15 @@ describePostgres(
       await world.addsUp(batch);
     });
 
+    it('is well, by its doctor, but for a database that tests let lie about its disk', async () => {
+      const { stdout } = await place.sheaf(['doctor', '--json'], { env: { SHEAF_DATABASE: world.database } });
+      const { checks } = JSON.parse(stdout) as { checks: { name: string; ok: boolean; fix?: string }[] };
+      const named = new Map(checks.map((check) => [check.name, check]));
+      expect(named.get('Database')).toMatchObject({ ok: false, fix: expect.stringContaining('fsync') });
+      expect(named.get('Time')).toMatchObject({ ok: true });
+      expect(named.get('Files')).toMatchObject({ ok: true });
+    });
+
     it('leaves the work of a pool to the workers of that pool', async () => {
       const file = join(place.dir, 'heavy.ts');
       writeFileSync(file, "export const heavy = { name: 'heavy', pool: 'gpu', run: () => process.pid };\n");

@@ -135,7 +135,8 @@ export function postgresDialect(schema: string): Dialect {
     async about(db) {
       const { rows } = await sql<Record<string, string>>`select current_setting('server_version') as version,
         current_setting('synchronous_commit') as synchronous_commit, current_setting('fsync') as fsync,
-        current_database() as name`.execute(db);
+        current_database() as name,
+        (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms`.execute(db);
       return { database: 'postgres', schema, ...rows[0] };
     },
   };

@@ -10,8 +10,7 @@ import { databaseText, FSYNCS, measureFsync, nearestFolder } from '../machine.ts
 import { type Announcement, discover } from '../place.ts';
 import { VERSION } from '../version.ts';
 import { bytes } from '../view/format.ts';
-
-type Check = { name: string; ok: boolean | null; text: string; fix?: string };
+import { type Check, clusterChecks } from './doctor-cluster.ts';
 
 /** When this release was made; a clock before it is wrong. */
 const RELEASED_AT = Date.UTC(2026, 10, 1);
@@ -57,6 +56,7 @@ async function databaseChecks(context: Context, running: Announcement | null): P
     const connection = await connect(context, { missing: 'scratch' });
     try {
       const about = (await connection.own?.engine.about()) ?? {};
+      if (about.database === 'postgres') return [...clusterChecks(about, Date.now()), filesCheck(context)];
       const isSafe = !/off|normal/i.test(String(about.synchronous ?? ''));
       return [
         {
@@ -78,6 +78,12 @@ async function databaseChecks(context: Context, running: Announcement | null): P
       { name: 'Database', ok: false, text: error instanceof Error ? error.message : String(error), fix },
     ];
   }
+}
+
+/** The engine has tried all rights on the bucket, or found the mark in the folder, before it was open. */
+function filesCheck({ cluster, data_dir }: Context): Check {
+  const place = cluster?.files?.split('?')[0] ?? `${shown(data_dir)}/files`;
+  return { name: 'Files', ok: true, text: `${place} can be written, read and deleted` };
 }
 
 async function serverCheck(context: Context): Promise<Check> {
