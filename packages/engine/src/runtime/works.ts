@@ -18,6 +18,9 @@ import { type Sweep, startSweep } from './sweep.ts';
 import type { Uploads } from './uploads.ts';
 import { startWorker, type Worker } from './worker.ts';
 
+/** A Store that stays away is complained of this often. */
+const SAY_AGAIN_MS = 10_000;
+
 /** All that works in a process: it takes turns, sweeps, and says that it lives. */
 export type Works = {
   worker: Worker;
@@ -65,6 +68,7 @@ export async function startWorks(options: WorksOptions): Promise<Works> {
   const startedAt = clock.now();
   let worker: Worker | null = null;
   let disk: DiskGuard | null = null;
+  let unavailableAt = Number.NEGATIVE_INFINITY;
 
   const recover = (alone: boolean) =>
     store.recover({
@@ -174,6 +178,11 @@ export async function startWorks(options: WorksOptions): Promise<Works> {
     const code = errorCode(error);
     // Told once, by the watch and by the disk guard, not by everybody who meets them.
     if (code === 'storage_failed' || (code === 'storage_full' && disk !== null)) return;
+    if (code === 'store_unavailable') {
+      // Everything that looks at the Store meets it, several times a second.
+      if (performance.now() - unavailableAt < SAY_AGAIN_MS) return;
+      unavailableAt = performance.now();
+    }
     options.onError(error);
   }
 }
