@@ -275,7 +275,7 @@ export function createProcessRunner(options: ProcessRunnerOptions): Required<Run
       } else if (now >= row.deadline) {
         if (pooled.isLoaded) tellToStop(pooled, row, 'timeout', now);
         else kill(pooled, row, 'load', now);
-      } else if (!row.isRecalled && row.end - row.at > 1 && now - row.begunAt > RECALL_MS) {
+      } else if (mayRecall(pooled, row, now)) {
         // The items behind a slow one go elsewhere.
         row.isRecalled = true;
         pooled.child.send({ do: 'stop', id: null });
@@ -322,4 +322,10 @@ function kill(pooled: PooledChild, row: Row, why: 'stop' | 'memory' | 'load', no
   row.killedFor = why;
   row.killAt = now;
   pooled.child.kill();
+}
+
+/** A child that is still loading has no items yet to give back: asked then, it would never be asked again. */
+function mayRecall({ isLoaded }: { isLoaded: boolean }, row: Row, now: number): boolean {
+  if (!isLoaded || row.isRecalled) return false;
+  return row.end - row.at > 1 && now - row.begunAt > RECALL_MS;
 }
