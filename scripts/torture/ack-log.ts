@@ -95,6 +95,8 @@ export function createAckLog(path: string) {
   }
 
   return {
+    /** Whether any call about this batch was answered: only then is something promised. */
+    wasAnswered: (id: string) => batches.get(id)?.heard.some(({ call }) => call !== null) ?? false,
     batches,
     unborn,
     counts,
