@@ -26,8 +26,6 @@ const TICK_MS = 25;
 const IDLE_TICK_MS = 1_000;
 /** Children are measured at every eighth tick. */
 const MEASURE_TICKS = 8;
-/** How long an item may run before those behind it in its row are asked back. */
-const RECALL_MS = 50;
 /** How long a killed child is waited for; one stuck in the kernel cannot be killed. */
 const DEATH_MS = 5_000;
 
@@ -47,6 +45,8 @@ export type ProcessRunnerOptions = {
   min_child_age_ms?: number;
   /** How long an item may go on after its abort before its child is killed. @default 2000 */
   grace_ms?: number;
+  /** How long an item may run before those behind it in its row are asked back. @default 50 */
+  recall_ms?: number;
   /** How long an idle child is kept warm. @default 60000 */
   idle_ms?: number;
   /** @default 10 GiB */
@@ -67,6 +67,7 @@ export type ProcessRunnerOptions = {
  */
 export function createProcessRunner(options: ProcessRunnerOptions): Required<Runner> {
   const graceMs = options.grace_ms ?? 2_000;
+  const recallMs = options.recall_ms ?? 50;
   const maxOutputBytes = options.max_output_bytes ?? MAX_OUTPUT_BYTES;
   const waiting: Row[] = [];
   const running = new Map<PooledChild, Row>();
@@ -275,7 +276,7 @@ export function createProcessRunner(options: ProcessRunnerOptions): Required<Run
       } else if (now >= row.deadline) {
         if (pooled.isLoaded) tellToStop(pooled, row, 'timeout', now);
         else kill(pooled, row, 'load', now);
-      } else if (mayRecall(pooled, row, now)) {
+      } else if (mayRecall(pooled, row) && now - row.begunAt > recallMs) {
         // The items behind a slow one go elsewhere.
         row.isRecalled = true;
         pooled.child.send({ do: 'stop', id: null });
@@ -325,7 +326,6 @@ function kill(pooled: PooledChild, row: Row, why: 'stop' | 'memory' | 'load', no
 }
 
 /** A child that is still loading has no items yet to give back: asked then, it would never be asked again. */
-function mayRecall({ isLoaded }: { isLoaded: boolean }, row: Row, now: number): boolean {
-  if (!isLoaded || row.isRecalled) return false;
-  return row.end - row.at > 1 && now - row.begunAt > RECALL_MS;
+function mayRecall({ isLoaded }: { isLoaded: boolean }, row: Row): boolean {
+  return isLoaded && !row.isRecalled && row.end - row.at > 1;
 }
