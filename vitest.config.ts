@@ -1,7 +1,8 @@
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 
-const KILL = 'packages/*/test/**/*.kill.test.ts';
+const KILL = 'packages/*/test/**/*.{kill,slow}.test.ts';
 // The quick tests run commands without a process for each; here the same cases meet real ones.
 const COMMANDS = 'packages/server/test/cli/*.test.ts';
 /** What starts servers of others: databases, buckets. */
@@ -25,6 +26,10 @@ export default defineConfig({
           name: 'quick',
           include: ['packages/*/src/**/*.test.ts', 'packages/*/test/**/*.test.ts'],
           exclude: ['**/node_modules/**', KILL, SERVICES, BROWSER],
+          // Files share their processes: a process for each took half of the time.
+          isolate: false,
+          // By default one core is left to others, which is half of a machine with two.
+          maxWorkers: Math.max(2, availableParallelism() - 1),
         },
       },
       {

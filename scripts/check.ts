@@ -7,23 +7,13 @@
  *   npm run check:all        with the tests that need services, kill processes or open a browser
  */
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { runTests } from './run-tests.ts';
 
 type Result = { ok: boolean; output: string };
 type Counts = { passed: number; failed: number };
 type Step = { name: string; run: () => Promise<Result & Partial<Counts> & { note?: string }> };
-
-/** The part of Vitest's JSON report that is read here. */
-type Report = {
-  numPassedTests: number;
-  numFailedTests: number;
-  numPendingTests: number;
-  numTodoTests: number;
-  /** One for each file; a file that does not load has no tests. */
-  testResults: { status: string; assertionResults: { status: string }[] }[];
-};
 
 const root = join(import.meta.dirname, '..');
 const all = process.argv.includes('--all');
@@ -78,37 +68,9 @@ async function types(): Promise<Result> {
   return { ok: results.every(({ ok }) => ok), output: [...lines].join('\n') };
 }
 
-async function tests(): ReturnType<Step['run']> {
-  const folder = mkdtempSync(join(tmpdir(), 'sheaf-check-'));
-  const report = join(folder, 'report.json');
-  try {
-    const result = await command(
-      'vitest',
-      'run',
-      '--reporter=dot',
-      '--reporter=json',
-      `--outputFile.json=${report}`,
-      ...(all ? ['quick', 'services', 'kill', 'browser'] : ['quick']).map(
-        (project) => `--project=${project}`,
-      ),
-    );
-    // Without a report Vitest did not get as far as running a test.
-    if (!existsSync(report)) return { ...result, ok: false };
-    const counts = JSON.parse(readFileSync(report, 'utf8')) as Report;
-    const broken = counts.testResults.filter(
-      ({ status, assertionResults }) =>
-        status === 'failed' && !assertionResults.some((test) => test.status === 'failed'),
-    );
-    const skipped = counts.numPendingTests + counts.numTodoTests;
-    return {
-      ...result,
-      passed: counts.numPassedTests,
-      failed: counts.numFailedTests + broken.length,
-      note: `${counts.numPassedTests} passed${skipped > 0 ? `, ${skipped} skipped` : ''}`,
-    };
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
+function tests(): ReturnType<Step['run']> {
+  const projects = all ? ['quick', 'services', 'kill', 'browser'] : ['quick'];
+  return runTests((args) => command('vitest', ...args), { projects, root });
 }
 
 /** Runs a tool of this checkout under this checkout's Node, whatever the machine's own version is. */
