@@ -3,7 +3,7 @@ import { commandBench } from './command.ts';
 import { controlBench } from './control.ts';
 import { intakeBench } from './intake.ts';
 import { noopBench } from './noop.ts';
-import { photosBench } from './photos.ts';
+import { photosBench, smallPhotosBench } from './photos.ts';
 import { processesBench } from './processes.ts';
 import { retryBench } from './retry.ts';
 
@@ -14,5 +14,6 @@ export const BENCHES: readonly Bench[] = [
   controlBench,
   processesBench,
   photosBench,
+  smallPhotosBench,
   commandBench,
 ];

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { fstatSync, readSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { SheafError } from '@sheaf/protocol';
 import type { StoredBytes } from '../ports/files.ts';
@@ -22,16 +23,18 @@ export async function hashFile(path: string): Promise<StoredBytes> {
 /** Like `hashFile`, of a file that is open at its beginning. */
 export async function hashHandle(handle: FileHandle, path: string): Promise<StoredBytes> {
   const hash = createHash('sha256');
-  const before = await handle.stat();
+  const before = fstatSync(handle.fd);
   const buffer = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, Math.max(1, before.size)));
+  // A small file was written a moment ago and is in memory: trips to another thread would cost the most of it.
+  const isSmall = before.size <= CHUNK_BYTES;
   let bytes = 0;
   while (bytes < before.size) {
-    const { bytesRead } = await handle.read(buffer, 0, buffer.length);
-    if (bytesRead === 0) break;
-    hash.update(buffer.subarray(0, bytesRead));
-    bytes += bytesRead;
+    const count = isSmall ? readSync(handle.fd, buffer) : (await handle.read(buffer)).bytesRead;
+    if (count === 0) break;
+    hash.update(buffer.subarray(0, count));
+    bytes += count;
   }
-  const after = await handle.stat();
+  const after = fstatSync(handle.fd);
   // A writer that was not waited for: the sum would not be that of what is stored in the end.
   if (bytes !== before.size || after.size !== before.size || after.mtimeMs !== before.mtimeMs) {
     throw stillWritten(path);

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { itemsToLease } from './lease-ahead.ts';
 
-const quick = { record_seconds: 0.005 };
+const quick = { record_seconds: 0.005, seen: 100_000 };
 
 it('leases one item for each idle slot while the work is slow', () => {
   expect(itemsToLease({ ...quick, pace: 0, idle: 4, coming: 0 })).toBe(4);
@@ -9,20 +9,24 @@ it('leases one item for each idle slot while the work is slow', () => {
   expect(itemsToLease({ ...quick, pace: 2, idle: 0, coming: 0 })).toBe(0);
 });
 
-it('leases a tenth of a second ahead when the work is fast', () => {
-  expect(itemsToLease({ ...quick, pace: 1_000, idle: 0, coming: 0 })).toBe(100);
+it('leases a quarter of a second ahead when the work is fast', () => {
+  expect(itemsToLease({ ...quick, pace: 1_000, idle: 0, coming: 0 })).toBe(250);
 });
 
 it('fetches nothing while more than half of what it wants ahead is there or asked for', () => {
-  expect(itemsToLease({ ...quick, pace: 1_000, idle: 0, coming: 50 })).toBe(0);
-  expect(itemsToLease({ ...quick, pace: 1_000, idle: 0, coming: 49 })).toBe(51);
+  expect(itemsToLease({ ...quick, pace: 1_000, idle: 0, coming: 125 })).toBe(0);
+  expect(itemsToLease({ ...quick, pace: 1_000, idle: 0, coming: 124 })).toBe(126);
+});
+
+it('believes no pace that a few items have shown', () => {
+  expect(itemsToLease({ ...quick, seen: 4, pace: 10_000, idle: 0, coming: 0 })).toBe(16);
 });
 
 it('finds its pace however slow the disk is', () => {
   // A commit takes half a second, and the handlers could do far more than what one brings.
   let [pace, rounds] = [8, 0];
   for (; pace < 1_000 && rounds < 20; rounds += 1) {
-    pace = itemsToLease({ pace, record_seconds: 0.5, idle: 4, coming: 0 }) / 0.5;
+    pace = itemsToLease({ pace, seen: 100_000, record_seconds: 0.5, idle: 4, coming: 0 }) / 0.5;
   }
   expect(pace).toBeGreaterThanOrEqual(1_000);
 });

@@ -8,6 +8,8 @@ export type EndedQueue = {
   readonly isFull: boolean;
   /** Whether it fills two: then nothing more should be started. */
   readonly isCrowded: boolean;
+  /** Whether something failed since it was last empty. */
+  readonly hasFailures: boolean;
   push(ended: Ended): void;
   /** As many as one commit holds, and at least one. */
   take(): Ended[];
@@ -18,6 +20,7 @@ export type EndedQueue = {
 export function createEndedQueue(): EndedQueue {
   let list: Ended[] = [];
   let text = 0;
+  let hasFailures = false;
   return {
     get length() {
       return list.length;
@@ -28,8 +31,12 @@ export function createEndedQueue(): EndedQueue {
     get isCrowded() {
       return list.length >= 2 * MAX_OUTCOMES || text >= 2 * MAX_TEXT;
     },
+    get hasFailures() {
+      return hasFailures;
+    },
     push(ended) {
       list.push(ended);
+      hasFailures ||= ended.failure !== null;
       text += textOf(ended);
     },
     take() {
@@ -42,11 +49,13 @@ export function createEndedQueue(): EndedQueue {
       const first = list.slice(0, count);
       list = list.slice(count);
       text -= taken;
+      if (list.length === 0) hasFailures = false;
       return first;
     },
     clear() {
       list = [];
       text = 0;
+      hasFailures = false;
     },
   };
 }

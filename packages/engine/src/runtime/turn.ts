@@ -25,8 +25,14 @@ const START_RIGHT_MS = 1_000;
 /** A turn hands its batch back after this long, so that a million items cannot starve ten. */
 const TURN_MS = 1_000;
 
-/** How long fast items gather for one commit. */
-const GATHER_MS = 5;
+/** How long items gather for one commit: it costs as much as a small item, and the same for one and for many. */
+const GATHER_MS = 50;
+
+/**
+ * The same for failures, which may have to pause the batch before many more follow, and for items that
+ * must not run twice: what has ended and is not recorded yet is in doubt after a crash.
+ */
+const HASTY_GATHER_MS = 5;
 
 /** What a turn needs of its process. */
 export type TurnTools = {
@@ -94,7 +100,7 @@ export function startTurn(
   let asked = 0;
   let recordSeconds = 0;
   let isPlanned = false;
-  let gathering: NodeJS.Timeout | null = null;
+  let gathering: { timer: NodeJS.Timeout; due: number } | null = null;
   // The last record asked for more and got nothing: all that is ready is in somebody's hands.
   let isDry = false;
   // What the last record found. It tells others how much this turn needs, so renewals do not touch it.
@@ -179,7 +185,7 @@ export function startTurn(
     }
     if (records.size > 0 || isPlanned) return;
     if (isWorking() && unstarted() > 0 && ended.length < MAX_OUTCOMES / 2) {
-      gathering ??= setTimeout(flush, GATHER_MS);
+      gather(processor.idempotent && !ended.hasFailures ? GATHER_MS : HASTY_GATHER_MS);
       return;
     }
     isPlanned = true;
@@ -189,9 +195,17 @@ export function startTurn(
     });
   }
 
+  /** Flushes after this long, or when it was to be flushed anyway, if that is sooner. */
+  function gather(ms: number): void {
+    const due = performance.now() + ms;
+    if (gathering !== null && gathering.due <= due) return;
+    if (gathering !== null) clearTimeout(gathering.timer);
+    gathering = { timer: setTimeout(flush, ms), due };
+  }
+
   /** Records what has ended, and asks for more. A second record goes beside the first only when it is full. */
   function flush(): void {
-    if (gathering !== null) clearTimeout(gathering);
+    if (gathering !== null) clearTimeout(gathering.timer);
     gathering = null;
     if (phase === 'over' || records.size >= MAX_RECORDS) return;
     if (records.size > 0 && !ended.isFull) return;
@@ -235,7 +249,9 @@ export function startTurn(
     if (!isWorking() || isDry || lease.alone || mustEnd()) return 0;
     const idle = Math.max(0, aim() - running.length);
     const coming = unstarted() + asked;
-    return itemsToLease({ pace: pace(), record_seconds: recordSeconds, idle, coming });
+    // Turns before this one have seen enough of the batch.
+    const seen = options.pace > 0 ? Number.POSITIVE_INFINITY : finished;
+    return itemsToLease({ pace: pace(), seen, record_seconds: recordSeconds, idle, coming });
   }
 
   /** Whether items that are leased already could start, if the lease were wider. */

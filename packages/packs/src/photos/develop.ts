@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { writeFileSync } from 'node:fs';
 import { inBands } from '../pictures/bands.ts';
 import { encode, encodeSteps, reencode } from '../pictures/encode.ts';
 import { applyLook, type Look } from '../pictures/look.ts';
@@ -57,7 +57,8 @@ export async function develop(
   };
   const written = await encoded(source, reading, options);
   signal?.throwIfAborted();
-  await writeFile(outputPath, written.file);
+  // Nothing else runs here meanwhile, so that a trip to another thread gains nothing.
+  writeFileSync(outputPath, written.file);
   progress?.('write', 100);
   return {
     width: written.width,

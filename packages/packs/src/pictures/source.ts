@@ -38,7 +38,7 @@ export async function openPicture(
   { repair = false, name = '' }: { repair?: boolean; name?: string } = {},
 ): Promise<Source> {
   shareMachine();
-  const sniffed = await sniff(input, name);
+  const sniffed = sniff(input, name);
   const metadata = await readHeader(input, sniffed, repair);
   const { width, height } = metadata.autoOrient;
   if (width === 0 || height === 0) throw emptyPicture();

@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { writeFileSync } from 'node:fs';
 import { encode, NO_TAGS } from '../pictures/encode.ts';
 import { ImageError, MAX_PIXELS } from '../pictures/image-error.ts';
 import { applyLook } from '../pictures/look.ts';
@@ -57,7 +57,8 @@ export async function runPipeline(
   progress?.('write', 80);
   const { format, quality, keep_exif } = output;
   const bytes = await encode(pixels, { format, quality, tags: keep_exif ? source : NO_TAGS });
-  await writeFile(outputPath(format), bytes);
+  // Nothing else runs here meanwhile, so that a trip to another thread gains nothing.
+  writeFileSync(outputPath(format), bytes);
   progress?.('write', 100);
   return {
     format,

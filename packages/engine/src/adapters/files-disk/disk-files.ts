@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { createReadStream, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
-import { type FileHandle, lstat, mkdir, open, opendir, rename, rm, stat } from 'node:fs/promises';
+import { createReadStream, lstatSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { type FileHandle, mkdir, open, opendir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { SheafError } from '@sheaf/protocol';
@@ -60,7 +60,8 @@ export function createDiskFiles({ verify = false, shared = false, ...options }: 
 
     async adopt(space, path) {
       try {
-        const found = await lstat(path);
+        // The system has just seen it written: a trip to another thread costs more than the answer.
+        const found = lstatSync(path);
         if (!found.isFile()) throw new SheafError('invalid', `${path} is not a regular file.`);
         // Another name could still write to it, or it lies on another disk: then its bytes are copied.
         return found.nlink > 1 || found.dev !== device
