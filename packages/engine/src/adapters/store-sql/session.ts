@@ -17,6 +17,9 @@ import { livingBoots } from './workers.ts';
 /** A batch's row as a transaction sees it. */
 export type BatchRow = Omit<BatchTable, 'no'> & { no: number };
 
+/** What of a batch's row a statement sets; undefined leaves a column as it is. */
+export type BatchChanges = { [Column in keyof BatchRow]?: BatchRow[Column] | undefined };
+
 type NewEvent = StoredEvent extends infer E
   ? E extends StoredEvent
     ? Omit<E, 'seq' | 'at' | 'batch_id'>
@@ -27,8 +30,18 @@ type NewEvent = StoredEvent extends infer E
 export type Write = {
   db: Db;
   dialect: Dialect;
-  /** Stores an event as the batch's next one, in this transaction. */
-  emit(batch: { no: number; id: string; space: string }, at: number, event: NewEvent): Promise<void>;
+  /**
+   * Stores an event as the batch's next one, in this transaction, together with what it tells of.
+   *
+   * @param changes Set in the batch's row by the same statement.
+   * @returns The batch's row as it is then.
+   */
+  emit(
+    batch: { no: number; id: string; space: string },
+    at: number,
+    event: NewEvent,
+    changes?: BatchChanges,
+  ): Promise<BatchRow>;
   /** Offers the batch's turns with the commit, if it can be leased by then. Most events do that themselves. */
   wake(batchNo: number, at: number): void;
 };
@@ -101,9 +114,10 @@ export function createSession(options: {
         db: trx,
         dialect,
         wake,
-        async emit(batch, at, event) {
-          await emit(trx, told, batch, at, event);
+        async emit(batch, at, event, changes = {}) {
+          const row = await emit(trx, told, { batch, at, event, changes });
           if (makesLeasable(event)) wake(batch.no, at);
+          return row;
         },
       });
       if (offer !== undefined) await offerWoken(trx, woken, offer);
@@ -117,23 +131,33 @@ export function createSession(options: {
 async function emit(
   db: Db,
   told: { space: string; event: StoredEvent }[],
-  batch: { no: number; id: string; space: string },
-  at: number,
-  event: NewEvent,
-): Promise<void> {
+  {
+    batch,
+    at,
+    event,
+    changes,
+  }: {
+    batch: { no: number; id: string; space: string };
+    at: number;
+    event: NewEvent;
+    changes: BatchChanges;
+  },
+): Promise<BatchRow> {
   // The counter is in the batch's row, so that two transactions cannot take the same number.
-  const { event_seq: seq } = await db
+  const row = await db
     .updateTable('batch')
-    .set((eb) => ({ event_seq: eb('event_seq', '+', 1), updated_at: at }))
+    .set((eb) => ({ ...changes, event_seq: eb('event_seq', '+', 1), updated_at: at }))
     .where('no', '=', batch.no)
-    .returning('event_seq')
+    .returningAll()
     .executeTakeFirstOrThrow();
+  const seq = row.event_seq;
   const { type, ...data } = event;
   await db
     .insertInto('event')
     .values({ batch_no: batch.no, seq, at, type, data: JSON.stringify(data) })
     .execute();
   told.push({ space: batch.space, event: { seq, at, batch_id: batch.id, ...event } as StoredEvent });
+  return row as BatchRow;
 }
 
 /** What is told of a batch when it became leasable, or more of it did. */
@@ -164,15 +188,22 @@ async function offerWoken(db: Db, woken: ReadonlyMap<number, number>, offer: Off
 
 /** The batch of a space, or `not_found`: the same answer for a wrong id and for another space's batch. */
 export async function findBatch(db: Db, ref: { space: string; batch_id: string }): Promise<BatchRow> {
-  const row = await db
+  const row = await ofSpace(db, ref).executeTakeFirst();
+  if (row === undefined) throw batchNotFound(ref.batch_id);
+  return row as BatchRow;
+}
+
+function ofSpace(db: Db, ref: { space: string; batch_id: string }) {
+  return db
     .selectFrom('batch')
     .selectAll()
     .where('id', '=', ref.batch_id)
     .where('space', '=', ref.space)
-    .where('hidden_at', 'is', null)
-    .executeTakeFirst();
-  if (row === undefined) throw new SheafError('not_found', `Batch not found: ${ref.batch_id.slice(0, 60)}`);
-  return row as BatchRow;
+    .where('hidden_at', 'is', null);
+}
+
+function batchNotFound(id: string): SheafError {
+  return new SheafError('not_found', `Batch not found: ${id.slice(0, 60)}`);
 }
 
 /** What a transaction relied on has changed before it could lock it: it begins anew. */
@@ -184,12 +215,9 @@ export class ChangedMeanwhile extends SheafError {
 
 /** The batch of a space, as no other transaction can change it until this one ends. */
 export async function lockBatch(tx: Write, ref: { space: string; batch_id: string }): Promise<BatchRow> {
-  const { no } = await findBatch(tx.db, ref);
-  const row = await lockRow(tx, no);
-  if (row === undefined || row.hidden_at !== null) {
-    throw new SheafError('not_found', `Batch not found: ${ref.batch_id.slice(0, 60)}`);
-  }
-  return row;
+  const row = await ofSpace(tx.db, ref).modifyEnd(tx.dialect.forUpdate).executeTakeFirst();
+  if (row === undefined) throw batchNotFound(ref.batch_id);
+  return row as BatchRow;
 }
 
 /** A batch by its number, locked; undefined when it was removed meanwhile. */

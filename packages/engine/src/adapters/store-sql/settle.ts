@@ -41,10 +41,10 @@ export async function settle(
  * What a finished item may bring about: the end of the batch, of its canary, or of its failure
  * budget. Settling beats pausing. Answers the row as it stands afterwards.
  *
- * @param row As it is now, and locked.
+ * @param before As it is now, and locked.
  */
-export async function settleOrPause(tx: Write, row: BatchRow, now: number, by: string): Promise<BatchRow> {
-  if (isDone(row) && (await settle(tx, row.no, now, by)) !== null) return reload(tx, row.no);
+export async function settleOrPause(tx: Write, before: BatchRow, now: number, by: string): Promise<BatchRow> {
+  const row = await settleIfDone(tx, before, now, by);
   if (row.status !== 'queued' && row.status !== 'running') return row;
   if (row.canary_to !== null && row.canary_left === 0) return endCanary(tx, row, now, by);
   if (row.failed_items > row.budget_failed) {
@@ -57,7 +57,13 @@ export async function settleOrPause(tx: Write, row: BatchRow, now: number, by: s
   return row;
 }
 
-/** What the update of `settle` asks for as well; the caller holds the row, as it is. */
+/** Like `settle`, for a caller that holds the row as it is. Answers the row as it stands afterwards. */
+export async function settleIfDone(tx: Write, row: BatchRow, now: number, by: string): Promise<BatchRow> {
+  const isSettled = isDone(row) && (await settle(tx, row.no, now, by)) !== null;
+  return isSettled ? reload(tx, row.no) : row;
+}
+
+/** What the update of `settle` asks for as well. */
 function isDone(row: BatchRow): boolean {
   const ended = row.completed_items + row.failed_items + row.skipped_items + row.cancelled_items;
   return ended === row.total_items && row.open === 0;

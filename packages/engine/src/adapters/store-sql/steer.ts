@@ -6,14 +6,13 @@ import {
   type BatchRow,
   judge,
   lockBatch,
-  reload,
   type Session,
   stopClock,
   type Write,
   wherePausedFrom,
   wrongStatus,
 } from './session.ts';
-import { settle, settleOrPause } from './settle.ts';
+import { settleIfDone, settleOrPause } from './settle.ts';
 
 type Steering = Pick<
   Store,
@@ -25,12 +24,8 @@ const CLEAR_LIMIT = 10_000;
 
 /** The part of the Store that moves batches. A move touches the batch's row, whatever its size. */
 export function steering(session: Session): Steering {
-  const move = (act: Act, work: (tx: Write, row: BatchRow) => Promise<void>) =>
-    session.write(async (tx) => {
-      const row = await lockBatch(tx, act);
-      await work(tx, row);
-      return toBatch(tx.db, await reload(tx, row.no));
-    });
+  const move = (act: Act, work: (tx: Write, row: BatchRow) => Promise<BatchRow>) =>
+    session.write(async (tx) => toBatch(tx.db, await work(tx, await lockBatch(tx, act))));
   /** What a raised epoch left behind, in a second transaction: the move itself stays short. */
   const clear = async (no: number) =>
     session.write(async (tx) => {
@@ -40,45 +35,41 @@ export function steering(session: Session): Steering {
   return {
     start: (act) =>
       move(act, async (tx, row) => {
-        if (judge('start', row.status) === 'already') return;
-        if (row.requires_approval === 1) await moveTo(tx, row, { status: 'awaiting_approval' }, act);
-        else await queue(tx, row, act);
+        if (judge('start', row.status) === 'already') return row;
+        if (row.requires_approval === 1) return moveTo(tx, row, { status: 'awaiting_approval' }, act);
+        return queue(tx, row, act);
       }),
 
     approve: (act) =>
       move(act, async (tx, row) => {
-        if (row.status === 'paused' && row.pause_reason === 'canary') await resume(tx, row, act);
-        else if (judge('approve', row.status) === 'go') await queue(tx, row, act);
+        if (row.status === 'paused' && row.pause_reason === 'canary') return resume(tx, row, act);
+        return judge('approve', row.status) === 'go' ? queue(tx, row, act) : row;
       }),
 
     reject: (act) =>
       move(act, async (tx, row) => {
         // A rejected batch is a cancelled one. One that was approved meanwhile runs: rejecting it says so.
-        if (row.status === 'cancelled') return;
+        if (row.status === 'cancelled') return row;
         if (row.status !== 'awaiting_approval') throw wrongStatus('reject', row.status);
-        await cancel(tx, row, act);
+        return cancel(tx, row, act);
       }),
 
     async pause(act) {
       let raised: number | null = null;
       const batch = await move(act, async (tx, row) => {
         const isNew = judge('pause', row.status) === 'go';
-        if (isNew) {
-          const by = act.reason === 'user' ? act.by : 'system';
-          const paused = {
-            status: 'paused',
-            pause_reason: act.reason,
-            paused_by: by,
-            paused_at: act.now,
-            paused_from: row.status === 'running' ? 'running' : 'queued',
-          } as const;
-          await moveTo(tx, row, { ...paused, ...stopClock(row, act.now) }, act);
-        }
-        if (act.mode === 'now') {
-          raised = row.no;
-          await raiseEpoch(tx, row.no);
-        }
-        await settle(tx, row.no, act.now, act.by);
+        const voided = act.mode === 'now' ? voidLeases(row) : {};
+        if (act.mode === 'now') raised = row.no;
+        if (!isNew) return act.mode === 'now' ? change(tx, row, voided) : row;
+        const paused = {
+          status: 'paused',
+          pause_reason: act.reason,
+          paused_by: act.reason === 'user' ? act.by : 'system',
+          paused_at: act.now,
+          paused_from: row.status === 'running' ? 'running' : 'queued',
+        } as const;
+        const moved = await moveTo(tx, row, { ...paused, ...stopClock(row, act.now), ...voided }, act);
+        return settleIfDone(tx, moved, act.now, act.by);
       });
       if (raised !== null) await clear(raised);
       return batch;
@@ -86,15 +77,15 @@ export function steering(session: Session): Steering {
 
     resume: (act) =>
       move(act, async (tx, row) => {
-        if (judge('resume', row.status) === 'go') await resume(tx, row, act);
+        return judge('resume', row.status) === 'go' ? resume(tx, row, act) : row;
       }),
 
     async cancel(act) {
       let raised: number | null = null;
       const batch = await move(act, async (tx, row) => {
-        if (judge('cancel', row.status) === 'already') return;
+        if (judge('cancel', row.status) === 'already') return row;
         raised = row.no;
-        await cancel(tx, row, act);
+        return cancel(tx, row, act);
       });
       if (raised !== null) await clear(raised);
       return batch;
@@ -113,13 +104,8 @@ export function steering(session: Session): Steering {
           ...(config === undefined ? {} : { config: JSON.stringify(config) }),
         };
         const fields = Object.keys(changed);
-        if (fields.length === 0) return;
+        if (fields.length === 0) return row;
         if ('priority' in changed) judge('prioritize', row.status);
-        await tx.db
-          .updateTable('batch')
-          .set({ ...changed, updated_at: act.now })
-          .where('no', '=', row.no)
-          .execute();
         if (config !== undefined) {
           await tx.db
             .updateTable('batch_config')
@@ -128,7 +114,7 @@ export function steering(session: Session): Steering {
             .where('config_no', '=', row.config_no)
             .execute();
         }
-        await tx.emit(row, act.now, { type: 'batch_changed', fields, by: act.by });
+        return tx.emit(row, act.now, { type: 'batch_changed', fields, by: act.by }, changed);
       }),
 
     delete: (act) =>
@@ -143,28 +129,22 @@ export function steering(session: Session): Steering {
 async function moveTo(
   tx: Write,
   row: BatchRow,
-  changes: Partial<BatchRow> & Record<string, unknown> & Pick<BatchRow, 'status'>,
-  act: Act,
-): Promise<void> {
-  await tx.db
-    .updateTable('batch')
-    .set({ ...(changes as Partial<BatchRow>), updated_at: act.now })
-    .where('no', '=', row.no)
-    .where('status', '=', row.status)
-    .execute();
-  const pauseReason = changes.pause_reason ?? null;
-  await tx.emit(row, act.now, {
-    type: 'batch_status',
-    status: changes.status,
-    pause_reason: pauseReason,
-    by: act.by,
-  });
+  changes: Partial<BatchRow> & Pick<BatchRow, 'status'>,
+  { now, by }: Act,
+): Promise<BatchRow> {
+  const { status, pause_reason = null } = changes;
+  return tx.emit(row, now, { type: 'batch_status', status, pause_reason, by }, changes);
 }
 
-async function queue(tx: Write, row: BatchRow, act: Act): Promise<void> {
+async function change(tx: Write, row: BatchRow, changes: Partial<BatchRow>): Promise<BatchRow> {
+  await tx.db.updateTable('batch').set(changes).where('no', '=', row.no).execute();
+  return { ...row, ...changes };
+}
+
+async function queue(tx: Write, row: BatchRow, act: Act): Promise<BatchRow> {
   // Approved is approved: a batch that is cancelled and retried later does not ask again.
-  await moveTo(tx, row, { status: 'queued', requires_approval: 0, ...(await canaryEnd(tx, row)) }, act);
-  await settle(tx, row.no, act.now, act.by);
+  const queued = { status: 'queued', requires_approval: 0, ...(await canaryEnd(tx, row)) } as const;
+  return settleIfDone(tx, await moveTo(tx, row, queued, act), act.now, act.by);
 }
 
 /**
@@ -192,7 +172,7 @@ async function canaryEnd(tx: Write, row: BatchRow): Promise<Partial<BatchRow>> {
 }
 
 /** Back to where it was. The failure budget starts anew. */
-async function resume(tx: Write, row: BatchRow, act: Act): Promise<void> {
+async function resume(tx: Write, row: BatchRow, act: Act): Promise<BatchRow> {
   const status = wherePausedFrom(row);
   const changes = {
     status,
@@ -204,14 +184,14 @@ async function resume(tx: Write, row: BatchRow, act: Act): Promise<void> {
     budget_finished: row.completed_items + row.failed_items,
     ...(row.pause_reason === 'canary' ? { canary_to: null, canary_left: 0 } : {}),
   };
-  await moveTo(tx, row, changes, act);
+  const resumed = await moveTo(tx, row, changes, act);
   tx.wake(row.no, act.now);
   // The canary may have ended while the batch stood still for another reason.
-  await settleOrPause(tx, await reload(tx, row.no), act.now, act.by);
+  return settleOrPause(tx, resumed, act.now, act.by);
 }
 
 /** Ends the batch with its row alone; ranges and leases are cleared behind it. */
-async function cancel(tx: Write, row: BatchRow, act: Act): Promise<void> {
+async function cancel(tx: Write, row: BatchRow, act: Act): Promise<BatchRow> {
   const done = row.completed_items + row.failed_items + row.skipped_items;
   const changes = {
     status: 'cancelled' as const,
@@ -224,24 +204,17 @@ async function cancel(tx: Write, row: BatchRow, act: Act): Promise<void> {
     // The canary's end stays: a retry of a cancelled batch does not skip it.
     canary_left: 0,
     ...stopClock(row, act.now),
+    ...voidLeases(row),
   };
-  await moveTo(tx, row, changes, act);
-  await raiseEpoch(tx, row.no);
+  return moveTo(tx, row, changes, act);
 }
 
-async function raiseEpoch(tx: Write, no: number): Promise<void> {
-  await tx.db
-    .updateTable('batch')
-    .set((eb) => ({ epoch: eb('epoch', '+', 1), leased_width: 0, leftover: 1 }))
-    .where('no', '=', no)
-    .execute();
+/** No lease from before this records any more; the row is locked, so that its epoch is known. */
+function voidLeases(row: BatchRow): Pick<BatchRow, 'epoch' | 'leased_width' | 'leftover'> {
+  return { epoch: row.epoch + 1, leased_width: 0, leftover: 1 };
 }
 
 async function hide(tx: Write, row: BatchRow, act: Act): Promise<void> {
-  await tx.emit(row, act.now, { type: 'batch_deleted', by: act.by });
-  await tx.db
-    .updateTable('batch')
-    .set((eb) => ({ hidden_at: act.now, epoch: eb('epoch', '+', 1), leased_width: 0, leftover: 1 }))
-    .where('no', '=', row.no)
-    .execute();
+  const hidden = { hidden_at: act.now, ...voidLeases(row) };
+  await tx.emit(row, act.now, { type: 'batch_deleted', by: act.by }, hidden);
 }
