@@ -95,8 +95,6 @@ export function createAckLog(path: string) {
   }
 
   return {
-    /** Whether any call about this batch was answered: only then is something promised. */
-    wasAnswered: (id: string) => batches.get(id)?.heard.some(({ call }) => call !== null) ?? false,
     batches,
     unborn,
     counts,

@@ -23,11 +23,7 @@ export async function finishAll(url: string, crowd: Crowd): Promise<Problem[]> {
   for (;;) {
     const open = (
       await listAll(client, ['draft', 'awaiting_approval', 'queued', 'running', 'paused'])
-    ).filter(({ id, status }) => {
-      // A kill between the making and the starting of a batch nobody was told of leaves a draft.
-      const isNobodys = status === 'draft' && !crowd.acks.wasAnswered(id);
-      return !isFinal(status) && !isNobodys;
-    });
+    ).filter(({ status }) => !isFinal(status));
     if (open.length === 0) return [];
     // Canaries and failure budgets hold a batch more than once.
     for (const batch of open) if (batch.status === 'paused') await act(batch, 'resume');

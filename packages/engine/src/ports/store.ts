@@ -103,11 +103,13 @@ export interface Store {
   /**
    * Makes a draft with its items, its counter and its directory name. The same idempotency key with
    * the same body answers the batch made first; with another body it is `key_reused`.
+   *
+   * @param options.start Also starts it: no crash leaves a draft that somebody was to start.
    */
   create(
     batch: NewBatch,
     items: readonly NewItemRow[],
-    options: { now: number; idempotency?: IdempotencyKey },
+    options: { now: number; start?: boolean; idempotency?: IdempotencyKey },
   ): Promise<{ batch: Batch; created: boolean }>;
   /**
    * Adds items behind the last one. A final batch (not a cancelled one) goes back to `queued`.

@@ -88,7 +88,7 @@ export function createIntake(options: {
     const rows = toRows(items ?? [], processor);
     const now = clock.now();
     const id = makeId('bat', now, chance.bytes(10));
-    const { batch, created } = await store.create(
+    return store.create(
       {
         id,
         space,
@@ -114,17 +114,12 @@ export function createIntake(options: {
       rows,
       {
         now,
+        start: input.start ?? items !== undefined,
         ...(idempotency_key === undefined
           ? {}
           : { idempotency: { route: 'create', key: idempotency_key, body_hash: body_hash ?? hashOf(raw) } }),
       },
     );
-    const wantsStart = input.start ?? items !== undefined;
-    // A draft that was to start is one whose first call broke off here: the repeated one finishes it.
-    if (wantsStart && (created || batch.status === 'draft')) {
-      return { batch: await store.start({ space, batch_id: batch.id, now, by }), created };
-    }
-    return { batch, created };
   }
 
   async function append(

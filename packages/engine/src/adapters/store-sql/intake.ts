@@ -23,6 +23,7 @@ import {
   wrongStatus,
 } from './session.ts';
 import { settle, settleOrPause } from './settle.ts';
+import { startDraft } from './steer.ts';
 import type { RangeTable } from './tables.ts';
 
 /** The part of the Store that takes work in. */
@@ -30,15 +31,17 @@ export function intake(session: Session): Pick<Store, 'create' | 'append' | 'rem
   return {
     create: (batch, items, options) =>
       session.write(async (tx) => {
-        const { now, idempotency } = options;
+        const { now, start = false, idempotency } = options;
         const known = idempotency && (await claimKey(tx, batch, idempotency, now));
         if (known !== undefined) {
           const row = await findBatch(tx.db, { space: batch.space, batch_id: known });
           return { batch: await toBatch(tx.db, row), created: false };
         }
         const row = await createDraft(tx, batch, items, now);
-        await tx.emit(row, now, { type: 'batch_created', name: row.name, total_items: items.length });
-        return { batch: await toBatch(tx.db, await reload(tx, row.no)), created: true };
+        const created = { type: 'batch_created', name: row.name, total_items: items.length } as const;
+        const draft = await tx.emit(row, now, created);
+        const made = start ? await startDraft(tx, draft, { now, by: batch.created_by }) : draft;
+        return { batch: await toBatch(tx.db, made), created: true };
       }),
 
     append: (act, items) =>

@@ -34,11 +34,7 @@ export function steering(session: Session): Steering {
 
   return {
     start: (act) =>
-      move(act, async (tx, row) => {
-        if (judge('start', row.status) === 'already') return row;
-        if (row.requires_approval === 1) return moveTo(tx, row, { status: 'awaiting_approval' }, act);
-        return queue(tx, row, act);
-      }),
+      move(act, async (tx, row) => (judge('start', row.status) === 'go' ? startDraft(tx, row, act) : row)),
 
     approve: (act) =>
       move(act, async (tx, row) => {
@@ -130,7 +126,7 @@ async function moveTo(
   tx: Write,
   row: BatchRow,
   changes: Partial<BatchRow> & Pick<BatchRow, 'status'>,
-  { now, by }: Act,
+  { now, by }: Pick<Act, 'now' | 'by'>,
 ): Promise<BatchRow> {
   const { status, pause_reason = null } = changes;
   return tx.emit(row, now, { type: 'batch_status', status, pause_reason, by }, changes);
@@ -141,7 +137,13 @@ async function change(tx: Write, row: BatchRow, changes: Partial<BatchRow>): Pro
   return { ...row, ...changes };
 }
 
-async function queue(tx: Write, row: BatchRow, act: Act): Promise<BatchRow> {
+/** Starts a draft, in the transaction that may have made it. */
+export function startDraft(tx: Write, row: BatchRow, act: Pick<Act, 'now' | 'by'>): Promise<BatchRow> {
+  if (row.requires_approval === 1) return moveTo(tx, row, { status: 'awaiting_approval' }, act);
+  return queue(tx, row, act);
+}
+
+async function queue(tx: Write, row: BatchRow, act: Pick<Act, 'now' | 'by'>): Promise<BatchRow> {
   // Approved is approved: a batch that is cancelled and retried later does not ask again.
   const queued = { status: 'queued', requires_approval: 0, ...(await canaryEnd(tx, row)) } as const;
   return settleIfDone(tx, await moveTo(tx, row, queued, act), act.now, act.by);

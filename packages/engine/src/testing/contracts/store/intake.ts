@@ -51,6 +51,24 @@ export function intakeCases(test: StoreTest): void {
     );
   });
 
+  test('creates and starts in one go, or asks for approval first', async ({ store, clock, ref }) => {
+    const started = { now: clock.now(), start: true };
+    const { batch } = await store.create(makeBatch(), makeItems(3), started);
+    expect(batch).toMatchObject({ status: 'queued', pending_items: 3, event_seq: 2 });
+    expect(await store.get(ref(batch))).toEqual(batch);
+    const { batch: asking } = await store.create(makeBatch({ requires_approval: true }), [], started);
+    expect(asking.status).toBe('awaiting_approval');
+    // With nothing to do it is done, unless more is to come.
+    expect((await store.create(makeBatch(), [], started)).batch.status).toBe('completed');
+    expect((await store.create(makeBatch({ open: true }), [], started)).batch.status).toBe('queued');
+    const idempotency = { route: 'batches', key: 'start', body_hash: 'a' };
+    const first = await store.create(makeBatch(), makeItems(1), { ...started, idempotency });
+    expect(await store.create(makeBatch(), makeItems(1), { ...started, idempotency })).toEqual({
+      batch: first.batch,
+      created: false,
+    });
+  });
+
   test('creates an empty draft', async ({ draft }) => {
     expect(await draft({ items: 0 })).toMatchObject({ status: 'draft', total_items: 0, pending_items: 0 });
   });
