@@ -63,26 +63,25 @@ export function postgresDialect(schema: string): Dialect {
 
     async readItems(db, batchNo, ranges) {
       if (ranges.length === 0) return [];
-      const column = (values: number[]): Column => ({ type: 'bigint', values });
-      const { rows } =
-        await sql<ItemRow>`select r.n, i.seq, i.name, i.key, i.input, f.id as file_id, f.sha256,
-          f.name as file_name, f.bytes, f.media_type
+      const { rows } = await sql<ItemRow>`select r.n, i.seq, i.name, i.key, i.input, i.file_id
         from ${unnest([
-          column(ranges.map((range) => range.from_seq)),
-          column(ranges.map((range) => range.to_seq)),
-          column(ranges.map((range) => range.attempt)),
+          ints(ranges.map((range) => range.from_seq)),
+          ints(ranges.map((range) => range.to_seq)),
+          ints(ranges.map((range) => range.attempt)),
         ])} with ordinality r (from_seq, to_seq, attempt, n)
         join item i on i.batch_no = ${batchNo} and i.seq between r.from_seq and r.to_seq
           and i.status is null and i.attempt < r.attempt
-        left join file f on f.id = i.file_id
         order by r.n, i.seq`.execute(db);
-      return rows.flatMap((row): LeasedItem[] => {
-        const range = ranges[row.n - 1];
-        if (range === undefined) return [];
-        const { seq, name, key, input } = row;
+      const files = await readFiles(db, rows);
+      const items: LeasedItem[] = [];
+      for (const { n, seq, name, key, input, file_id } of rows) {
+        const range = ranges[n - 1];
+        if (range === undefined) continue;
         const { attempt, last_attempt, priority, config_no } = range;
-        return [{ seq, name, key, input, file: fileOf(row), attempt, last_attempt, priority, config_no }];
-      });
+        const file = file_id === null ? null : (files.get(file_id) ?? null);
+        items.push({ seq, name, key, input, file, attempt, last_attempt, priority, config_no });
+      }
+      return items;
     },
 
     isIn(column, values): RawBuilder<boolean> {
@@ -142,22 +141,30 @@ export function postgresDialect(schema: string): Dialect {
   };
 }
 
+const ints = (values: readonly unknown[]): Column => ({ type: 'bigint', values });
+const texts = (values: readonly unknown[]): Column => ({ type: 'text', values });
+
+const arrayOf = ({ type, values }: Column) => sql`${arrayLiteral(values)}::${sql.raw(type)}[]`;
+
 function unnest(columns: readonly Column[]): RawBuilder<unknown> {
-  const arrays = columns.map((column) => sql`${arrayLiteral(column)}::${sql.raw(column.type)}[]`);
-  return sql`unnest(${sql.join(arrays)})`;
+  return sql`unnest(${sql.join(columns.map(arrayOf))})`;
 }
 
-type ItemRow = Pick<LeasedItem, 'seq' | 'name' | 'key' | 'input'> & {
-  n: number;
-  file_id: string | null;
-  sha256: string;
-  file_name: string;
-  bytes: number;
-  media_type: string;
-};
+type ItemRow = Pick<LeasedItem, 'seq' | 'name' | 'key' | 'input'> & { n: number; file_id: string | null };
 
-function fileOf({ file_id, sha256, file_name, bytes, media_type }: ItemRow): LeasedItem['file'] {
-  return file_id === null ? null : { sha256, name: file_name, bytes, media_type };
+/** By themselves: most items have none, and columns that say so cost as much as the others. */
+async function readFiles(
+  db: Db,
+  items: readonly ItemRow[],
+): Promise<Map<string, NonNullable<LeasedItem['file']>>> {
+  const ids = new Set(items.map((item) => item.file_id).filter((id) => id !== null));
+  if (ids.size === 0) return new Map();
+  const files = await db
+    .selectFrom('file')
+    .select(['id', 'sha256', 'name', 'bytes', 'media_type'])
+    .where(sql<boolean>`id = any(${arrayOf(texts([...ids]))})`)
+    .execute();
+  return new Map(files.map(({ id, ...file }) => [id, file]));
 }
 
 /** Nearly every outcome: completed, with a result and nothing else. */
@@ -165,25 +172,33 @@ function isPlain({ status, metrics }: Outcome): boolean {
   return status === 'completed' && metrics === null;
 }
 
-const ints = (values: readonly (number | null)[]): Column => ({ type: 'bigint', values });
-const texts = (values: readonly (string | null)[]): Column => ({ type: 'text', values });
+/**
+ * Outcomes as rows `o` beside a batch. A list in the select walks all arrays at once; in the `from` each
+ * one is stored by itself first. The batch comes with each row: a condition on it alone would let the
+ * planner, which knows nothing of a new batch yet, think that to walk the whole of it is cheap.
+ */
+function given(batchNo: number, columns: Record<string, Column>): RawBuilder<unknown> {
+  const listed = Object.entries(columns).map(
+    ([name, column]) => sql`unnest(${arrayOf(column)}) as ${sql.ref(name)}`,
+  );
+  return sql`(select ${batchNo}::bigint as batch_no, ${sql.join(listed)}) o`;
+}
 
-// The batch comes with each row: a condition on it alone would let the planner, which knows nothing of a
-// new batch yet, think that to walk the whole of it is cheap.
+const IS_OPEN = sql`i.batch_no = o.batch_no and i.seq = o.seq and i.status is null and i.attempt < o.attempt`;
+
 async function writePlain(db: Db, batchNo: number, list: readonly Outcome[], now: number): Promise<number[]> {
   const { rows } = await sql<{ seq: number }>`update item i set status = 'completed', attempt = o.attempt,
       config_no = o.config_no, result = o.result, error_kind = null, error_code = null, error_message = null,
       metrics = null, started_at = o.started_at, duration_ms = o.duration_ms, finished_at = ${now}
-    from ${unnest([
-      ints(list.map(() => batchNo)),
-      ints(list.map((outcome) => outcome.seq)),
-      ints(list.map((outcome) => outcome.attempt)),
-      ints(list.map((outcome) => outcome.config_no)),
-      texts(list.map((outcome) => outcome.result)),
-      ints(list.map((outcome) => outcome.started_at)),
-      ints(list.map((outcome) => outcome.duration_ms)),
-    ])} o (batch_no, seq, attempt, config_no, result, started_at, duration_ms)
-    where i.batch_no = o.batch_no and i.seq = o.seq and i.status is null and i.attempt < o.attempt
+    from ${given(batchNo, {
+      seq: ints(list.map((outcome) => outcome.seq)),
+      attempt: ints(list.map((outcome) => outcome.attempt)),
+      config_no: ints(list.map((outcome) => outcome.config_no)),
+      result: texts(list.map((outcome) => outcome.result)),
+      started_at: ints(list.map((outcome) => outcome.started_at)),
+      duration_ms: ints(list.map((outcome) => outcome.duration_ms)),
+    })}
+    where ${IS_OPEN}
     returning i.seq`.execute(db);
   return rows.map((row) => row.seq);
 }
@@ -199,24 +214,22 @@ async function writeOthers(
       config_no = o.config_no, result = o.result, error_kind = o.error_kind, error_code = o.error_code,
       error_message = o.error_message, cause = o.cause, metrics = o.metrics, started_at = o.started_at,
       duration_ms = o.duration_ms, finished_at = o.finished_at
-    from ${unnest([
-      ints(list.map(() => batchNo)),
-      ints(list.map((outcome) => outcome.seq)),
-      texts(list.map((outcome) => (isFinal(outcome) ? outcome.status : null))),
-      ints(list.map((outcome) => outcome.attempt)),
-      ints(list.map((outcome) => outcome.config_no)),
-      texts(list.map((outcome) => outcome.result)),
-      texts(list.map(({ error }) => error?.kind ?? null)),
-      texts(list.map(({ error }) => error?.code ?? null)),
-      texts(list.map(({ error }) => error?.message ?? null)),
-      texts(list.map((outcome) => (isFinal(outcome) ? outcome.cause : null))),
-      texts(list.map(({ metrics }) => (metrics === null ? null : JSON.stringify(metrics)))),
-      ints(list.map((outcome) => outcome.started_at)),
-      ints(list.map((outcome) => outcome.duration_ms)),
-      ints(list.map((outcome) => (isFinal(outcome) ? now : null))),
-    ])} o (batch_no, seq, status, attempt, config_no, result, error_kind, error_code, error_message, cause, metrics,
-      started_at, duration_ms, finished_at)
-    where i.batch_no = o.batch_no and i.seq = o.seq and i.status is null and i.attempt < o.attempt
+    from ${given(batchNo, {
+      seq: ints(list.map((outcome) => outcome.seq)),
+      status: texts(list.map((outcome) => (isFinal(outcome) ? outcome.status : null))),
+      attempt: ints(list.map((outcome) => outcome.attempt)),
+      config_no: ints(list.map((outcome) => outcome.config_no)),
+      result: texts(list.map((outcome) => outcome.result)),
+      error_kind: texts(list.map(({ error }) => error?.kind ?? null)),
+      error_code: texts(list.map(({ error }) => error?.code ?? null)),
+      error_message: texts(list.map(({ error }) => error?.message ?? null)),
+      cause: texts(list.map((outcome) => (isFinal(outcome) ? outcome.cause : null))),
+      metrics: texts(list.map(({ metrics }) => (metrics === null ? null : JSON.stringify(metrics)))),
+      started_at: ints(list.map((outcome) => outcome.started_at)),
+      duration_ms: ints(list.map((outcome) => outcome.duration_ms)),
+      finished_at: ints(list.map((outcome) => (isFinal(outcome) ? now : null))),
+    })}
+    where ${IS_OPEN}
     returning i.seq`.execute(db);
   return rows.map((row) => row.seq);
 }
