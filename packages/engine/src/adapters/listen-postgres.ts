@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { KEEP_ALIVE } from './postgres-pool.ts';
 
 /** A connection that does nothing but hear NOTIFY; it comes back by itself when it was lost. */
 export type PostgresListener = { close(): Promise<void> };
@@ -42,7 +43,7 @@ export async function listenPostgres(options: {
     const client = new pg.Client({
       connectionString: options.url,
       application_name: options.application_name,
-      keepAlive: true,
+      ...KEEP_ALIVE,
       connectionTimeoutMillis: ANSWER_MS,
       query_timeout: ANSWER_MS,
     });

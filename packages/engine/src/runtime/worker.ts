@@ -55,6 +55,7 @@ export function startWorker(options: {
   const { store, dispatch, clock, boot } = options;
   const { slots, runner, recorder } = options.tools;
   const turns = new Set<RunningTurn>();
+  const of = (batchId: string) => [...turns].filter((turn) => turn.batch_id === batchId);
   const closing = new AbortController();
   const isClosing = new Promise<void>((resolve) => {
     closing.signal.addEventListener('abort', () => resolve(), { once: true });
@@ -95,6 +96,12 @@ export function startWorker(options: {
   }
 
   async function serve(turn: Turn): Promise<void> {
+    if (of(turn.batch_id).length > 0) {
+      // One turn of a batch has all the slots there are. A second one, left by a worker that fell silent,
+      // would keep that worker out when it comes back; the sweep offers it again.
+      await dispatch.handBack(turn);
+      return;
+    }
     let end = NOTHING;
     let again = false;
     try {
@@ -198,8 +205,6 @@ export function startWorker(options: {
     );
     for (const [index, answer] of answers.entries()) due[index]?.renewed(answer, asked);
   }
-
-  const of = (batchId: string) => [...turns].filter((turn) => turn.batch_id === batchId);
 
   return {
     running: (batchId) =>

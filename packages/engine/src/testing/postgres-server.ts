@@ -27,7 +27,11 @@ const START_MS = 30_000;
 const SETTINGS = ['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'timezone=UTC'];
 
 // Never `synchronous_commit=off`: a test that stops the server must find what was acknowledged.
-const SETTINGS_OF_TESTS = ['fsync=off', 'full_page_writes=off', 'shared_buffers=32MB'];
+const SETTINGS_OF_TESTS = [
+  ...['fsync=off', 'full_page_writes=off', 'shared_buffers=32MB'],
+  // Sessions of those who were cut off stay for a while beside the new ones.
+  'max_connections=200',
+];
 
 /**
  * Runs the server and removes its folder when its own input ends: that also happens when the test

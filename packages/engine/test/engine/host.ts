@@ -29,6 +29,8 @@ export type HostOptions = {
   make?: CreateBatch;
   /** Ask for everything that waits for review to go on. */
   recover?: boolean;
+  /** Work until killed, whatever there is to do. */
+  stay?: boolean;
 };
 
 const options = JSON.parse(process.argv[2] ?? '') as HostOptions;
@@ -57,7 +59,7 @@ async function run(
   }
   if (wait_ms > 0) await wait(wait_ms);
   const nonce = randomUUID();
-  enter({ seq, attempt, nonce });
+  enter({ seq, attempt, nonce, pid: process.pid, at: Date.now() });
   return { nonce };
 }
 
@@ -87,7 +89,7 @@ async function serve(): Promise<void> {
   });
   say({ say: 'ready', recovery: engine.recovery });
   try {
-    await Promise.race([work(engine), engine.failed]);
+    await Promise.race([...(options.stay === true ? [] : [work(engine)]), engine.failed]);
   } finally {
     await engine.close();
   }

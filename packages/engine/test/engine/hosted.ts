@@ -12,7 +12,15 @@ import type { EngineOptions } from '../../src/options.ts';
 import { until } from '../../src/testing/until.ts';
 import type { HostOptions } from './host.ts';
 
-export type Entry = { seq: number; attempt: number; nonce?: string; killer?: boolean };
+export type Entry = {
+  seq: number;
+  attempt: number;
+  nonce?: string;
+  killer?: boolean;
+  /** Who ran it, and when it was done. */
+  pid?: number;
+  at?: number;
+};
 
 type Line = { say: string; id?: string; code?: string; recovery?: RecoveryReport; recovered_count?: number };
 
@@ -69,11 +77,7 @@ export function openHostedFolder({ parent = tmpdir() }: { parent?: string } = {}
       return host;
     },
     /** What was written down by whoever ran an item. The last line may be torn. */
-    entries(): Entry[] {
-      if (!existsSync(ledger)) return [];
-      const lines = readFileSync(ledger, 'utf8').split('\n').slice(0, -1);
-      return lines.map((line) => JSON.parse(line) as Entry);
-    },
+    entries: () => readLedger(ledger),
     /** The batches, the newest first, while no process works on the folder. */
     batches: () => look((engine) => newestOf(engine)),
     /** The newest batch and its items, while no process works on the folder. */
@@ -93,11 +97,17 @@ export function openHostedFolder({ parent = tmpdir() }: { parent?: string } = {}
   };
 }
 
+export function readLedger(file: string): Entry[] {
+  if (!existsSync(file)) return [];
+  const lines = readFileSync(file, 'utf8').split('\n').slice(0, -1);
+  return lines.map((line) => JSON.parse(line) as Entry);
+}
+
 async function newestOf(engine: Engine): Promise<Batch[]> {
   return (await engine.list({ limit: 100, offset: 0 })).data;
 }
 
-function startHost(options: HostOptions, [program, ...before]: string[]): Host {
+export function startHost(options: HostOptions, [program, ...before]: string[] = []): Host {
   const file = fileURLToPath(new URL('./host.ts', import.meta.url));
   const args = [
     ...before,

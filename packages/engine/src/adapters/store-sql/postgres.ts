@@ -2,11 +2,13 @@ import { SheafError } from '@sheaf/protocol';
 import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import type { Store } from '../../ports/store.ts';
+import { KEEP_ALIVE } from '../postgres-pool.ts';
 import type { Db } from './dialect.ts';
 import { migrate } from './migrate.ts';
 import { postgresDialect } from './postgres-dialect.ts';
 import { adaptPool } from './postgres-pool.ts';
 import { isRefused, toProblem } from './postgres-problems.ts';
+import { watchSilence } from './postgres-silence.ts';
 import type { OfferTurns } from './session.ts';
 import { createSqlStore } from './store.ts';
 import type { Tables } from './tables.ts';
@@ -53,14 +55,15 @@ export async function openPostgresStore(options: PostgresOptions): Promise<Store
     application_name,
     max,
     connectionTimeoutMillis: CONNECT_MS,
-    keepAlive: true,
+    ...KEEP_ALIVE,
     types: { getTypeParser },
     // Statements whose answers nobody waits for go out with the next one.
     pipeline: true,
   } as pg.PoolConfig);
   // An idle connection that breaks is replaced; who uses one gets the error itself.
   pool.on('error', () => {});
-  const db: Db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool: adaptPool(pool, schema) }) });
+  const adapted = adaptPool(pool, schema, watchSilence({ url, application_name }));
+  const db: Db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool: adapted }) });
   const dialect = postgresDialect(schema);
   try {
     await migrate(db, dialect);
