@@ -142,7 +142,8 @@ async function runOne(
     signal: context.signal,
     onNews: (news) => watch.onNews(attempt.item, news),
   });
-  await over(tools, context, attempt, result, watch);
+  const ending = over(tools, context, attempt, result, watch);
+  if (ending !== undefined) await ending;
 }
 
 async function runRow(
@@ -189,27 +190,35 @@ function over(
   return undefined;
 }
 
-async function end(tools: Tools, attempt: Attempt, said: Said, watch: AttemptWatch): Promise<void> {
+/** At once where nothing is to be waited for, as with most items: every wait costs a fast one something. */
+function end(tools: Tools, attempt: Attempt, said: Said, watch: AttemptWatch): Promise<void> | undefined {
   attempt.isOver = true;
-  const { item, started_at, ran_ms, from } = attempt;
+  const { item, input, started_at, ran_ms, from } = attempt;
   const { result, failure, metrics, outputs, log } = said;
   const durationMs = Math.round(ran_ms ?? performance.now() - from);
+  const tell = (isVoid: boolean) =>
+    watch.onEnded({
+      item,
+      started_at,
+      duration_ms: durationMs,
+      result,
+      failure,
+      metrics,
+      outputs,
+      log,
+      isVoid,
+    });
+  if (input !== null || failure !== null) return settle(tools, attempt, said).then(tell);
+  tell(false);
+  return undefined;
+}
+
+/** Lets go of the input; answers whether the item goes back without an outcome. */
+async function settle(tools: Tools, attempt: Attempt, { failure, isAway }: Said): Promise<boolean> {
   if (attempt.input !== null) await release(attempt);
+  if (isAway === true) return true;
   // A question that cannot be answered is no reason to keep its slot for ever.
-  const isVoid =
-    said.isAway === true ||
-    (failure !== null && (await isNoOutcome(tools, failure.error).catch(() => false)));
-  watch.onEnded({
-    item,
-    started_at,
-    duration_ms: durationMs,
-    result,
-    failure,
-    metrics,
-    outputs,
-    log,
-    isVoid,
-  });
+  return failure !== null && isNoOutcome(tools, failure.error).catch(() => false);
 }
 
 /** A copy that cannot be removed is no failure of the item. */

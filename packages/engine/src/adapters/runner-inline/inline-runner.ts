@@ -153,8 +153,10 @@ function finish(attempt: Attempt, maxOutputBytes: number, value: unknown): RunRe
   if (attempt.stop !== null) return fail(attempt, null);
   const checked = resultToJson(value);
   if ('problem' in checked) return end(attempt, failed('retryable', 'bad_result', checked.problem));
-  if (attempt.outputs === null)
-    return { ok: true, result: checked.json, outputs: [], ...noted(attempt.notes) };
+  if (attempt.outputs === null) {
+    const { metrics } = attempt.notes;
+    return { ok: true, result: checked.json, outputs: [], metrics, log: logText(attempt.notes) };
+  }
   return finishWithOutputs(attempt, attempt.outputs, maxOutputBytes, checked.json);
 }
 

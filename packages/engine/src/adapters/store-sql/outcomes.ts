@@ -10,9 +10,9 @@ export async function keepLogs(
   outcomes: readonly Outcome[],
   now: number,
 ): Promise<void> {
-  const rows = outcomes.flatMap(({ seq, attempt, log }) =>
-    log === null ? [] : [{ batch_no: batchNo, seq, attempt, at: now, text: log }],
-  );
+  const rows = outcomes
+    .filter(({ log }) => log !== null)
+    .map(({ seq, attempt, log }) => ({ batch_no: batchNo, seq, attempt, at: now, text: log }));
   await tx.dialect.insertMany(tx.db, 'log', rows);
 }
 
@@ -23,17 +23,12 @@ export async function keepOutputs(
   outcomes: readonly Outcome[],
   now: number,
 ): Promise<void> {
-  const rows = outcomes.flatMap(({ seq, status, outputs }) =>
-    status !== 'completed' || outputs === null
-      ? []
-      : outputs.map((output) => ({
-          ...output,
-          space: lease.space,
-          batch_no: lease.batch_no,
-          seq,
-          created_at: now,
-        })),
-  );
+  const { space, batch_no } = lease;
+  const rows = outcomes
+    .filter(({ status, outputs }) => status === 'completed' && outputs !== null)
+    .flatMap(({ seq, outputs }) =>
+      (outputs ?? []).map((output) => ({ ...output, space, batch_no, seq, created_at: now })),
+    );
   await tx.dialect.insertMany(tx.db, 'file', rows);
 }
 
@@ -44,23 +39,25 @@ export async function keepFailedAttempts(
   worker: string,
   outcomes: readonly Outcome[],
 ): Promise<void> {
-  const rows = outcomes.flatMap(({ seq, attempt, status, error, started_at, duration_ms }) =>
-    status !== 'retry' || error === null
-      ? []
-      : [
-          {
-            batch_no: batchNo,
-            seq,
-            attempt,
-            error_kind: error.kind,
-            error_code: error.code,
-            error_message: error.message,
-            started_at,
-            finished_at: started_at + duration_ms,
-            worker,
-          },
-        ],
-  );
+  const rows = outcomes
+    .filter(({ status }) => status === 'retry')
+    .flatMap(({ seq, attempt, error, started_at, duration_ms }) =>
+      error === null
+        ? []
+        : [
+            {
+              batch_no: batchNo,
+              seq,
+              attempt,
+              error_kind: error.kind,
+              error_code: error.code,
+              error_message: error.message,
+              started_at,
+              finished_at: started_at + duration_ms,
+              worker,
+            },
+          ],
+    );
   await tx.dialect.insertMany(tx.db, 'attempt', rows);
 }
 

@@ -51,13 +51,14 @@ export function postgresDialect(schema: string): Dialect {
 
     async writeOutcomes(db, batchNo, outcomes, now) {
       const plain = outcomes.filter(isPlain);
-      const taken = new Set<number>();
-      if (plain.length > 0) for (const seq of await writePlain(db, batchNo, plain, now)) taken.add(seq);
+      const written = plain.length > 0 ? await writePlain(db, batchNo, plain, now) : [];
       if (plain.length < outcomes.length) {
         const others = outcomes.filter((outcome) => !isPlain(outcome));
-        for (const seq of await writeOthers(db, batchNo, others, now)) taken.add(seq);
+        written.push(...(await writeOthers(db, batchNo, others, now)));
       }
+      if (written.length === outcomes.length) return outcomes.map(() => true);
       // Once: an outcome that is there twice counts for one.
+      const taken = new Set(written);
       return outcomes.map(({ seq }) => taken.delete(seq));
     },
 

@@ -174,15 +174,17 @@ async function writeOutcomes(
 ): Promise<Written> {
   if (outcomes.length === 0) return { accepted: [], refused: 0 };
   const batchNo = lease.batch_no;
-  const taken = await tx.dialect.writeOutcomes(tx.db, batchNo, outcomes.map(withCause), now);
-  const accepted = outcomes.filter((_, index) => taken[index]).map(withCause);
+  const list = outcomes.map(withCause);
+  const taken = await tx.dialect.writeOutcomes(tx.db, batchNo, list, now);
+  const accepted = list.filter((_, index) => taken[index]);
   await Promise.all([
     keepOutputs(tx, lease, accepted, now),
     keepLogs(tx, batchNo, accepted, now),
     keepFailedAttempts(tx, batchNo, lease.worker, accepted),
   ]);
-  const dropped = outcomes.filter((_, index) => !taken[index]);
-  return { accepted, refused: dropped.length === 0 ? 0 : await countRefused(tx, batchNo, dropped) };
+  if (accepted.length === list.length) return { accepted, refused: 0 };
+  const dropped = list.filter((_, index) => !taken[index]);
+  return { accepted, refused: await countRefused(tx, batchNo, dropped) };
 }
 
 /** A failed item without a cause would be found by nobody who looks for failures. */
