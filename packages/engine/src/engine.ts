@@ -96,7 +96,6 @@ async function openEngine(
       chance,
       runner,
       processors,
-      uploads,
       pulses,
       boot,
       version: VERSION,

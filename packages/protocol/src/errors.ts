@@ -136,6 +136,12 @@ export const ERRORS = {
     retryable: true,
     means: 'The database or the bucket of the files does not answer.',
   },
+  bytes_doomed: {
+    status: 503,
+    exit: 8,
+    retryable: true,
+    means: 'Equal bytes that nothing named were just being removed; send them again.',
+  },
   shutting_down: {
     status: 503,
     exit: 8,

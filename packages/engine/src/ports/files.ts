@@ -3,6 +3,8 @@ import type { Readable } from 'node:stream';
 /** What is known of stored bytes. */
 export type StoredBytes = { sha256: string; bytes: number };
 
+export type { BlobRef } from '../domain/doomed-bytes.ts';
+
 /**
  * Bytes, addressed by their sha256 and kept apart by space. Names never reach this port: a name is
  * data of the Store.
@@ -39,7 +41,12 @@ export interface Files {
    * @throws not_found when there are none.
    */
   local(space: string, sha256: string): Promise<{ path: string; release: () => Promise<void> }>;
-  /** Removes the bytes; no error when they are gone already. */
+  /**
+   * Removes the bytes; no error when they are gone already. Answers within 30 s or gives up, and removes
+   * nothing afterwards: by then others may have stored equal bytes.
+   *
+   * @throws of a bucket bad_config when it refuses, store_unavailable when nobody knows what it did.
+   */
   remove(space: string, sha256: string): Promise<void>;
   /** Every stored blob, in no order, for the sweep. */
   list(space: string): AsyncIterable<StoredBytes>;

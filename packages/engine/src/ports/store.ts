@@ -12,6 +12,7 @@ import type {
   UpdateBatch,
   WorkerInfo,
 } from '@sheaf/protocol';
+import type { BlobRef } from './files.ts';
 import type { LeaseAnswer, ReadyBatch, RecordAnswer, RecordRequest, RenewAnswer, Served } from './leasing.ts';
 
 /** One batch of one space; every method that takes it answers `not_found` for anybody else's. */
@@ -197,8 +198,15 @@ export interface Store {
    * refused; if the first record of it ended the lease, the answer is still not `lost`. So a record
    * whose answer got lost may simply be made again. Pauses a batch whose failure budget is used up,
    * ends canaries, settles.
+   *
+   * @param options.confirmed Bytes of outputs that were looked for, and found, after their removal.
+   * @throws bytes_doomed when bytes of an output are claimed or removed: see `claimDoomed`.
    */
-  record(requests: readonly RecordRequest[], now: number): Promise<RecordAnswer[]>;
+  record(
+    requests: readonly RecordRequest[],
+    now: number,
+    options?: { confirmed?: readonly BlobRef[] },
+  ): Promise<RecordAnswer[]>;
   /** Keeps leases alive for another 6 s, and with them the right to start items. Not held: stop, the work is somebody else's. */
   renew(tokens: readonly string[], now: number): Promise<RenewAnswer[]>;
   /** Gives back what leases still hold, with no attempt burned. Unknown tokens are no error. */
@@ -247,11 +255,34 @@ export interface Store {
   resumeAll(options: { reason: PauseReason; now: number }): Promise<string[]>;
   /** Hides final batches that ended before `before`. Answers how many. */
   expire(options: { space: string | null; before: number; now: number }): Promise<number>;
-  /** Removes a slice of hidden batches' rows and answers bytes that nothing references any more. */
-  prune(options: {
+  /**
+   * Removes a slice of hidden batches' rows, or of uploads that no item has named for a day. Bytes that
+   * no file names any more are doomed in the same transaction, so that no crash forgets them. 0 when
+   * nothing is left to remove, or somebody else is at it.
+   */
+  prune(options: { now: number; limit: number }): Promise<{ removed: number }>;
+  /**
+   * Claims bytes that were doomed at `doomed_before` or earlier, and that still no file names, for the
+   * caller to remove: nobody else is given them for two minutes, in which the caller has ended.
+   *
+   * From here on they cannot be named: `addFile` and `record` refuse with `bytes_doomed` (its details say
+   * which bytes are `claimed`, and which were `removed`). Whoever stored equal bytes waits until they are
+   * removed, and looks whether his are there. If so, nobody will remove them any more, and he names
+   * them as confirmed.
+   */
+  claimDoomed(options: { now: number; doomed_before: number; limit: number }): Promise<BlobRef[]>;
+  /**
+   * Ends a claim, as far as it is still the caller's. What was removed is remembered for an hour, longer
+   * than it takes to name what was stored; what surely was not is doomed anew.
+   *
+   * @param options.claimed_at The `now` of the claim.
+   */
+  endClaim(options: {
+    claimed_at: number;
+    removed: readonly BlobRef[];
+    kept: readonly BlobRef[];
     now: number;
-    limit: number;
-  }): Promise<{ removed: number; blobs: { space: string; sha256: string }[] }>;
+  }): Promise<void>;
 
   // --- reading ---
 
@@ -275,8 +306,13 @@ export interface Store {
 
   // --- files and records ---
 
-  /** Registers an uploaded file. Its bytes must be stored already. */
-  addFile(file: FileRow): Promise<void>;
+  /**
+   * Registers an uploaded file. Its bytes must be stored already; doomed ones are so no more.
+   *
+   * @param options.confirmed Whether the bytes were looked for, and found, after their removal.
+   * @throws bytes_doomed when they are claimed or removed: see `claimDoomed`.
+   */
+  addFile(file: FileRow, options?: { confirmed?: boolean }): Promise<void>;
   file(options: { space: string; file_id: string }): Promise<FileRow>;
   addRecords(options: {
     pack: string;

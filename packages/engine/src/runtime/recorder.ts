@@ -1,7 +1,10 @@
 import { ERRORS, errorCode, fingerprint } from '@sheaf/protocol';
+import { doomedBytesOf } from '../domain/doomed-bytes.ts';
 import type { Clock } from '../ports/clock.ts';
+import type { BlobRef, Files } from '../ports/files.ts';
 import type { Outcome, RecordAnswer, RecordRequest } from '../ports/leasing.ts';
 import type { Store } from '../ports/store.ts';
+import { fateOf, PATIENCE_MS } from './naming.ts';
 
 /**
  * The most outcomes one commit holds: past that a transaction only makes others wait. Measured with
@@ -34,20 +37,26 @@ export type Recorder = {
    * and tried again: what has run once need not run twice. Rejects only with a storage problem that
    * does not pass, or after `giveUp`; nothing was recorded then.
    */
-  record(request: RecordRequest): Promise<RecordAnswer>;
+  record(request: RecordRequest): Promise<Recorded>;
   /** Waits no more for a Store that cannot take outcomes. */
   giveUp(): void;
 };
 
-type Waiting = { request: RecordRequest; resolve(answer: RecordAnswer): void; reject(error: unknown): void };
+export type Recorded = RecordAnswer & {
+  /** What is recorded. Others had outputs whose bytes were removed before they could be named: their items run again. */
+  outcomes: readonly Outcome[];
+};
+
+type Waiting = { request: RecordRequest; resolve(answer: Recorded): void; reject(error: unknown): void };
 
 /** @param options.onStorageFull Makes room (and stops the work) so that what has run can still be kept. */
 export function createRecorder(options: {
   store: Store;
+  files: Files;
   clock: Clock;
   onStorageFull: () => Promise<void>;
 }): Recorder {
-  const { store, clock } = options;
+  const { store, files, clock } = options;
   let waiting: Waiting[] = [];
   let commits = 0;
   let hasGivenUp = false;
@@ -66,13 +75,48 @@ export function createRecorder(options: {
   async function commitGroup(group: readonly Waiting[]): Promise<void> {
     try {
       const answers = await commit(group.map(({ request }) => request));
-      for (const [index, { resolve, reject }] of group.entries()) {
+      for (const [index, { request, resolve, reject }] of group.entries()) {
         const answer = answers[index];
         if (answer === undefined) reject(new Error('The Store answered too few requests.'));
-        else resolve(answer);
+        else resolve({ ...answer, outcomes: request.outcomes });
       }
     } catch (error) {
+      const doomed = doomedBytesOf(error);
+      const sums = doomed === null ? [] : [...doomed.claimed, ...doomed.removed];
+      const isHit = ({ request }: Waiting) => request.outcomes.some((outcome) => hasOutput(outcome, sums));
+      const hit = group.filter(isHit);
+      // Those that have to wait for a removal hold up nobody else.
+      if (hit.length > 0) {
+        for (const each of hit) void commitNamed(each);
+        const others = group.filter((each) => !isHit(each));
+        if (others.length > 0) await commitGroup(others);
+        return;
+      }
       for (const { reject } of group) reject(error);
+    }
+  }
+
+  /** Equal bytes were being removed when outputs were to be named: what of them is there afterwards is named. */
+  async function commitNamed({ request, resolve, reject }: Waiting): Promise<void> {
+    const confirmed: BlobRef[] = [];
+    let outcomes = request.outcomes;
+    const until = performance.now() + PATIENCE_MS;
+    const tryOnce = async () => {
+      const [answer] = await commit([{ ...request, outcomes }], confirmed);
+      if (answer === undefined) throw new Error('The Store answered too few requests.');
+      resolve({ ...answer, outcomes });
+    };
+    for (let isDone = false; !isDone; ) {
+      try {
+        await tryOnce();
+        isDone = true;
+      } catch (error) {
+        const doomed = doomedBytesOf(error);
+        if (doomed === null) return reject(error);
+        const fate = await fateOf(files, doomed, !hasGivenUp && performance.now() < until);
+        confirmed.push(...fate.confirmed);
+        outcomes = outcomes.filter((outcome) => !hasOutput(outcome, fate.lost));
+      }
     }
   }
 
@@ -87,14 +131,17 @@ export function createRecorder(options: {
     return group;
   }
 
-  async function commit(requests: RecordRequest[]): Promise<RecordAnswer[]> {
+  async function commit(
+    requests: RecordRequest[],
+    confirmed: readonly BlobRef[] = [],
+  ): Promise<RecordAnswer[]> {
     for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(2 * waitMs, LONGEST_WAIT_MS)) {
       try {
-        return await store.record(requests, clock.now());
+        return await store.record(requests, clock.now(), { confirmed });
       } catch (error) {
         const code = errorCode(error);
-        if (code === undefined) return commitApart(requests, error);
-        if (!ERRORS[code].retryable || hasGivenUp) throw error;
+        if (code === undefined) return commitApart(requests, confirmed, error);
+        if (code === 'bytes_doomed' || !ERRORS[code].retryable || hasGivenUp) throw error;
         if (code === 'storage_full') await options.onStorageFull();
         await patience(waitMs);
       }
@@ -111,25 +158,29 @@ export function createRecorder(options: {
   }
 
   /** Something in the group cannot be written: one by one it is found, and becomes a failure of its own item. */
-  async function commitApart(requests: RecordRequest[], error: unknown): Promise<RecordAnswer[]> {
+  async function commitApart(
+    requests: RecordRequest[],
+    confirmed: readonly BlobRef[],
+    error: unknown,
+  ): Promise<RecordAnswer[]> {
     const [first, ...others] = requests;
     if (first === undefined) return [];
     if (others.length > 0) {
       const answers: RecordAnswer[] = [];
-      for (const request of requests) answers.push(...(await commit([request])));
+      for (const request of requests) answers.push(...(await commit([request], confirmed)));
       return answers;
     }
     const { outcomes } = first;
-    if (outcomes.length > 1) return [await commitEach(first)];
+    if (outcomes.length > 1) return [await commitEach(first, confirmed)];
     const [outcome] = outcomes;
     if (outcome === undefined || outcome.error?.code === 'bad_result') throw error;
     return store.record([{ ...first, outcomes: [asBadResult(outcome, error)] }], clock.now());
   }
 
-  async function commitEach(request: RecordRequest): Promise<RecordAnswer> {
+  async function commitEach(request: RecordRequest, confirmed: readonly BlobRef[]): Promise<RecordAnswer> {
     const answers: RecordAnswer[] = [];
     for (const outcome of request.outcomes) {
-      answers.push(...(await commit([{ ...request, outcomes: [outcome], more: 0 }])));
+      answers.push(...(await commit([{ ...request, outcomes: [outcome], more: 0 }], confirmed)));
     }
     const last = answers.at(-1);
     if (last === undefined) throw new Error('The Store answered too few requests.');
@@ -140,7 +191,7 @@ export function createRecorder(options: {
 
   return {
     record(request) {
-      const { promise, resolve, reject } = Promise.withResolvers<RecordAnswer>();
+      const { promise, resolve, reject } = Promise.withResolvers<Recorded>();
       waiting.push({ request, resolve, reject });
       commitNext();
       return promise;
@@ -167,4 +218,8 @@ function asBadResult(outcome: Outcome, error: unknown): Outcome {
     outputs: null,
     log: null,
   };
+}
+
+function hasOutput({ outputs }: Outcome, blobs: readonly BlobRef[]): boolean {
+  return outputs?.some(({ sha256 }) => blobs.some((blob) => blob.sha256 === sha256)) ?? false;
 }

@@ -3,6 +3,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { Dispatch } from '../ports/dispatch.ts';
 import type { Files } from '../ports/files.ts';
 import type { Store } from '../ports/store.ts';
+import { removeDoomed } from './removal.ts';
 import { every } from './timers.ts';
 
 const SWEEP_MS = 1_000;
@@ -26,7 +27,6 @@ export type Sweep = {
 };
 
 /**
- * @param options.isPinned Whether bytes were just stored and are about to be named.
  * @param options.renewOwn Renews the leases of this process.
  * @param options.recoverLost Takes the leases of workers away that died since; nothing to do for who is alone.
  * @param options.workers How many workers live now, this one among them.
@@ -37,7 +37,6 @@ export function startSweep(options: {
   files: Files;
   clock: Clock;
   retention_days: number;
-  isPinned: (space: string, sha256: string) => boolean;
   renewOwn: () => Promise<void>;
   recoverLost: () => Promise<void>;
   workers: () => number;
@@ -63,16 +62,14 @@ export function startSweep(options: {
     const now = clock.now();
     await store.expire({ space: null, before: now - options.retention_days * DAY_MS, now });
     await prune();
+    await removeDoomed({ store, files, clock, isClosing: () => isClosed });
   }
 
   /** Slice by slice, so that a deleted batch of millions holds nobody up. */
   async function prune(): Promise<void> {
     while (!isClosed) {
-      const { removed, blobs } = await store.prune({ now: clock.now(), limit: PRUNE_ROWS });
-      for (const { space, sha256 } of blobs) {
-        if (!options.isPinned(space, sha256)) await files.remove(space, sha256);
-      }
-      if (removed === 0 && blobs.length === 0) return;
+      const { removed } = await store.prune({ now: clock.now(), limit: PRUNE_ROWS });
+      if (removed === 0) return;
     }
   }
 

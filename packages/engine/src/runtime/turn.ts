@@ -163,14 +163,15 @@ export function startTurn(
     unended -= 1;
     finished += 1;
     rows.ended(attempt.duration_ms);
-    if (attempt.isVoid) {
-      // Its item goes back, or its batch is over; here it would only be broken off again.
-      hasVoid = true;
-      stop();
-    } else if (phase !== 'lost') {
-      ended.push(attempt);
-    }
+    if (attempt.isVoid) giveBack();
+    else if (phase !== 'lost') ended.push(attempt);
     planFlush();
+  }
+
+  /** An item has no outcome: it goes back, or its batch is over. Here it would only be broken off again. */
+  function giveBack(): void {
+    hasVoid = true;
+    stop();
   }
 
   /**
@@ -237,7 +238,8 @@ export function startTurn(
         recordSeconds = (performance.now() - askedAt) / 1_000;
       });
       isNarrow = answer.width < Math.min(wide, running.length + unstarted());
-      recorded(answer, outcomes, { more, askedAt });
+      if (answer.outcomes.length < outcomes.length) giveBack();
+      recorded(answer, answer.outcomes, { more, askedAt });
     } catch (error) {
       // The disk is full or gone: nothing of this was kept, the items will run again.
       lose();

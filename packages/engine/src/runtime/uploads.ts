@@ -3,15 +3,18 @@ import { makeId, nameProblem, SheafError } from '@sheaf/protocol';
 import type { Chance, Clock } from '../ports/clock.ts';
 import type { Files } from '../ports/files.ts';
 import type { FileRow, Store } from '../ports/store.ts';
+import { nameStored } from './naming.ts';
 
-/** Bytes on their way in: stored first, named by a row second, and not swept in between. */
+/** Bytes on their way in: stored first, named by a row second. */
 export type Uploads = {
+  /**
+   * @throws store_unavailable when equal bytes, which nothing named any more, were being removed at the
+   *   same time, and these with them: sent again they are kept.
+   */
   put(
     source: Readable,
     file: { space: string; name: string; media_type: string; max_bytes?: number },
   ): Promise<FileRow>;
-  /** Whether bytes were just stored and are about to be named. */
-  isPinned(space: string, sha256: string): boolean;
 };
 
 /** The largest single file. */
@@ -28,8 +31,6 @@ export function createUploads({
   clock: Clock;
   chance: Chance;
 }): Uploads {
-  const pinned = new Map<string, number>();
-
   return {
     async put(source, { space, name, media_type, max_bytes = MAX_FILE_BYTES }) {
       const text = name.normalize('NFC');
@@ -39,26 +40,17 @@ export function createUploads({
         throw new SheafError('invalid_name', `The file name ${problem}.`);
       }
       const stored = await files.put(space, source, { max_bytes });
-      const key = `${space}/${stored.sha256}`;
-      pinned.set(key, (pinned.get(key) ?? 0) + 1);
-      try {
-        const now = clock.now();
-        const file = {
-          id: makeId('fil', now, chance.bytes(10)),
-          space,
-          name: text,
-          media_type,
-          ...stored,
-          created_at: now,
-        };
-        await store.addFile(file);
-        return file;
-      } finally {
-        const count = (pinned.get(key) ?? 1) - 1;
-        if (count === 0) pinned.delete(key);
-        else pinned.set(key, count);
-      }
+      const now = clock.now();
+      const file = {
+        id: makeId('fil', now, chance.bytes(10)),
+        space,
+        name: text,
+        media_type,
+        ...stored,
+        created_at: now,
+      };
+      await nameStored(files, ({ confirmed }) => store.addFile(file, { confirmed: confirmed.length > 0 }));
+      return file;
     },
-    isPinned: (space, sha256) => pinned.has(`${space}/${sha256}`),
   };
 }

@@ -15,7 +15,6 @@ import type { Pulses } from './pulse.ts';
 import { createRecorder } from './recorder.ts';
 import { createSlots } from './slots.ts';
 import { type Sweep, startSweep } from './sweep.ts';
-import type { Uploads } from './uploads.ts';
 import { startWorker, type Worker } from './worker.ts';
 
 /** A Store that stays away is complained of this often. */
@@ -42,7 +41,6 @@ export type WorksOptions = {
   chance: Chance;
   runner: Runner;
   processors: Registry<Processor>;
-  uploads: Uploads;
   pulses: Pulses;
   /** Names this start of the process among all others. */
   boot: string;
@@ -107,7 +105,6 @@ export async function startWorks(options: WorksOptions): Promise<Works> {
     files,
     clock,
     retention_days: options.retention_days,
-    isPinned: options.uploads.isPinned,
     renewOwn: async () => worker?.refresh(),
     recoverLost: async () => {
       if (options.isShared) await recover(false);
@@ -130,7 +127,7 @@ export async function startWorks(options: WorksOptions): Promise<Works> {
     opened.defer(() => disk?.close());
   }
 
-  const recorder = createRecorder({ store, clock, onStorageFull: onFullDisk });
+  const recorder = createRecorder({ store, files, clock, onStorageFull: onFullDisk });
   worker = startWorker({
     store,
     dispatch,

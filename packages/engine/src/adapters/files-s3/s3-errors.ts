@@ -64,6 +64,7 @@ export function s3Error(error: unknown, bucket: Bucket, right: string): unknown 
   }
   if (
     name === 'TimeoutError' ||
+    name === 'AbortError' ||
     UNREACHED.has(code) ||
     (status !== null && (status >= 500 || status === 429))
   ) {

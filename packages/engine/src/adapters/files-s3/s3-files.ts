@@ -53,6 +53,9 @@ export type S3Files = Files & {
 /** What uploads hold in memory together; past it they go through the local disk, and wait. */
 const MEMORY_BYTES = 8 * PART_BYTES;
 
+/** All tries of a removal together: one that came later could remove what was stored anew. */
+const REMOVE_MS = 30_000;
+
 const CACHE_BYTES = 1024 ** 3;
 const TIMEOUT_MS = 60_000;
 
@@ -121,8 +124,10 @@ export function createS3Files(options: S3FilesOptions): S3Files {
     async remove(space, sha256) {
       if (!isSha256(sha256)) return;
       await copies.forget(space, sha256);
+      const abortSignal = AbortSignal.timeout(REMOVE_MS);
       try {
-        await bucket.client.send(new DeleteObjectCommand({ Bucket: bucket.name, Key: keyOf(space, sha256) }));
+        const object = { Bucket: bucket.name, Key: keyOf(space, sha256) };
+        await bucket.client.send(new DeleteObjectCommand(object), { abortSignal });
       } catch (error) {
         if (!isMissing(error)) throw s3Error(error, bucket, 's3:DeleteObject');
       }

@@ -37,8 +37,12 @@ export type Dialect = {
   hasLabel(column: string, name: string, value: string): RawBuilder<SqlBool>;
   /** Makes a storage error of the driver one of ours; anything else comes back as it is. */
   toProblem(error: unknown): unknown;
-  /** Ends a `select` whose rows are locked until the transaction ends; or those of them that are not locked. */
+  /** Texts as a table `list` with a column `value`. */
+  asTable(values: readonly string[]): RawBuilder<unknown>;
+  /** Ends a `select` whose rows are locked until the transaction ends. */
   forUpdate: RawBuilder<unknown>;
+  /** Leaves out, of such a `select`, the rows that somebody else has locked: it waits for nobody. */
+  forUpdateUnlocked: RawBuilder<unknown>;
   /** Locks the rows of one table only, of those that a `select` joins. */
   forUpdateOf(alias: string): RawBuilder<unknown>;
   /** `like` that does not tell upper from lower case. */

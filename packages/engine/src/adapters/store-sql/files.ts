@@ -1,6 +1,7 @@
 import { SheafError } from '@sheaf/protocol/words';
 import { sql } from 'kysely';
 import type { Store } from '../../ports/store.ts';
+import { revive } from './doomed.ts';
 import type { Session } from './session.ts';
 
 type Keeping = Pick<
@@ -11,8 +12,9 @@ type Keeping = Pick<
 /** The part of the Store that keeps uploads and the packs' own records. */
 export function keeping(session: Session): Keeping {
   return {
-    addFile: (file) =>
+    addFile: (file, { confirmed = false } = {}) =>
       session.write(async (tx) => {
+        await revive(tx, [file], confirmed ? [file] : []);
         await tx.db
           .insertInto('file')
           .values({ ...file, batch_no: null, seq: null })

@@ -20,7 +20,7 @@ export function checking(session: Session): Pick<Store, 'checkInvariants'> {
         for (const row of rows) {
           for (const problem of await checkBatch(db, row)) broken.push(`${row.id}: ${problem}`);
         }
-        broken.push(...(await checkSpaces(db)));
+        broken.push(...(await checkSpaces(db)), ...(await checkDoomed(db)));
         return broken;
       }),
   };
@@ -147,4 +147,13 @@ async function checkSpaces(db: Db): Promise<string[]> {
     union all
     select f.id from file f join batch b on b.no = f.batch_no where f.space <> b.space limit 3`.execute(db);
   return rows.map(({ id }) => `I6 the file ${id} is used by another space`);
+}
+
+/** I8: no file names bytes that are being removed. */
+async function checkDoomed(db: Db): Promise<string[]> {
+  const { rows } = await sql<{ id: string }>`select f.id from file f
+    join doomed_blob d on d.space = f.space and d.sha256 = f.sha256 where d.claimed_at is not null limit 3`.execute(
+    db,
+  );
+  return rows.map(({ id }) => `I8 the bytes of the file ${id} are being removed`);
 }

@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import type { Outcome } from '../../ports/leasing.ts';
+import type { Outcome, OutputRow } from '../../ports/leasing.ts';
 import type { Write } from './session.ts';
 import type { RangeTable } from './tables.ts';
 
@@ -23,13 +23,20 @@ export async function keepOutputs(
   outcomes: readonly Outcome[],
   now: number,
 ): Promise<void> {
-  const { space, batch_no } = lease;
-  const rows = outcomes
-    .filter(({ status, outputs }) => status === 'completed' && outputs !== null)
-    .flatMap(({ seq, outputs }) =>
-      (outputs ?? []).map((output) => ({ ...output, space, batch_no, seq, created_at: now })),
-    );
+  const rows = outputsOf(outcomes).map((output) => ({
+    ...output,
+    space: lease.space,
+    batch_no: lease.batch_no,
+    created_at: now,
+  }));
   await tx.dialect.insertMany(tx.db, 'file', rows);
+}
+
+/** What becomes a file when these outcomes are recorded; only a completed item has any. */
+export function outputsOf(outcomes: readonly Outcome[]): (OutputRow & { seq: number })[] {
+  return outcomes
+    .filter(({ status, outputs }) => status === 'completed' && outputs !== null)
+    .flatMap(({ seq, outputs }) => (outputs ?? []).map((output) => ({ ...output, seq })));
 }
 
 /** An attempt that another one follows gets a row of its own; the last one lives in the item. */

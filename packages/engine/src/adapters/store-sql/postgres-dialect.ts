@@ -31,6 +31,7 @@ export function postgresDialect(schema: string): Dialect {
       roomToGrow: 'with (fillfactor = 35)',
     },
     forUpdate: sql`for update`,
+    forUpdateUnlocked: sql`for update skip locked`,
     forUpdateOf: (alias) => sql`for update of ${sql.ref(alias)}`,
     like: sql`ilike`,
 
@@ -88,6 +89,8 @@ export function postgresDialect(schema: string): Dialect {
     isIn(column, values): RawBuilder<boolean> {
       return sql<boolean>`${sql.ref(column)} = any(${[...values]})`;
     },
+
+    asTable: (values) => sql`unnest(${[...values]}::text[]) as list (value)`,
 
     hasLabel(column, name, value): RawBuilder<SqlBool> {
       return sql<SqlBool>`${sql.ref(column)}::json ->> ${name} = ${value}`;

@@ -1,5 +1,7 @@
 import { sql } from 'kysely';
+import type { BlobRef } from '../../ports/files.ts';
 import type { Store } from '../../ports/store.ts';
+import { doom, forgetRemoved } from './doomed.ts';
 import type { Session, Write } from './session.ts';
 
 /** An upload that no item names is kept this long. */
@@ -26,6 +28,9 @@ export function pruning(session: Session): Pick<Store, 'expire' | 'prune'> {
 
     prune: ({ now, limit }) =>
       session.write(async (tx) => {
+        // Two at once would each leave bytes alone because of the file that the other one is removing.
+        if (!(await tx.dialect.trySweep(tx.db))) return { removed: 0 };
+        await forgetRemoved(tx, now, limit);
         await tx.db
           .deleteFrom('idempotency')
           .where('created_at', '<', now - IDEMPOTENCY_MS)
@@ -37,15 +42,20 @@ export function pruning(session: Session): Pick<Store, 'expire' | 'prune'> {
           .orderBy('hidden_at')
           .limit(1)
           .executeTakeFirst();
-        if (hidden === undefined) return { removed: 0, blobs: await dropUnusedUploads(tx, now, limit) };
-        return pruneBatch(tx, hidden, limit);
+        return {
+          removed: await (hidden === undefined
+            ? dropUnusedUploads(tx, now, limit)
+            : pruneBatch(tx, hidden, { now, limit })),
+        };
       }),
   };
 }
 
-type Blob = { space: string; sha256: string };
-
-async function pruneBatch(tx: Write, batch: { no: number; space: string }, limit: number) {
+async function pruneBatch(
+  tx: Write,
+  batch: { no: number; space: string },
+  { now, limit }: { now: number; limit: number },
+): Promise<number> {
   const { rows } = await sql<{ seq: number; file_id: string | null }>`select seq, file_id from item
     where batch_no = ${batch.no} order by seq limit ${limit}`.execute(tx.db);
   const last = rows.at(-1)?.seq;
@@ -54,43 +64,28 @@ async function pruneBatch(tx: Write, batch: { no: number; space: string }, limit
       await tx.db.deleteFrom(table).where('batch_no', '=', batch.no).execute();
     }
     await tx.db.deleteFrom('batch').where('no', '=', batch.no).execute();
-    return { removed: 1, blobs: [] };
+    return 1;
   }
   const inputs = rows.flatMap((row) => (row.file_id === null ? [] : [row.file_id]));
   for (const table of ['log', 'attempt'] as const) {
     await tx.db.deleteFrom(table).where('batch_no', '=', batch.no).where('seq', '<=', last).execute();
   }
   await tx.db.deleteFrom('item').where('batch_no', '=', batch.no).where('seq', '<=', last).execute();
-  const files = await sql<Blob>`delete from file where batch_no = ${batch.no} and seq <= ${last}
+  const files = await sql<BlobRef>`delete from file where batch_no = ${batch.no} and seq <= ${last}
     returning space, sha256`.execute(tx.db);
   // An upload shared with another batch stays until its last item goes.
-  const uploads = await sql<Blob>`delete from file where ${tx.dialect.isIn('id', inputs)} and batch_no is null
+  const uploads =
+    await sql<BlobRef>`delete from file where ${tx.dialect.isIn('id', inputs)} and batch_no is null
     and not exists (select 1 from item where item.file_id = file.id) returning space, sha256`.execute(tx.db);
-  return { removed: rows.length, blobs: await unreferenced(tx, [...files.rows, ...uploads.rows]) };
+  await doom(tx, [...files.rows, ...uploads.rows], now);
+  return rows.length;
 }
 
-async function dropUnusedUploads(tx: Write, now: number, limit: number): Promise<Blob[]> {
-  const { rows } = await sql<Blob>`delete from file where id in (
+async function dropUnusedUploads(tx: Write, now: number, limit: number): Promise<number> {
+  const { rows } = await sql<BlobRef>`delete from file where id in (
       select id from file where batch_no is null and created_at < ${now - UNUSED_UPLOAD_MS}
         and not exists (select 1 from item where item.file_id = file.id) limit ${limit})
     returning space, sha256`.execute(tx.db);
-  return unreferenced(tx, rows);
-}
-
-/** Equal bytes are stored once: they go with the last row that names them. */
-async function unreferenced(tx: Write, blobs: readonly Blob[]): Promise<Blob[]> {
-  const gone: Blob[] = [];
-  for (const { space, sha256 } of new Map(
-    blobs.map((blob) => [`${blob.space}/${blob.sha256}`, blob]),
-  ).values()) {
-    const row = await tx.db
-      .selectFrom('file')
-      .select('id')
-      .where('space', '=', space)
-      .where('sha256', '=', sha256)
-      .limit(1)
-      .executeTakeFirst();
-    if (row === undefined) gone.push({ space, sha256 });
-  }
-  return gone;
+  await doom(tx, rows, now);
+  return rows.length;
 }

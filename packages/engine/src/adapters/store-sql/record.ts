@@ -1,7 +1,9 @@
 import { isActive } from '@sheaf/protocol/words';
 import { sql } from 'kysely';
+import type { BlobRef } from '../../ports/files.ts';
 import type { BatchPulse, Outcome, RecordAnswer, RecordRequest } from '../../ports/leasing.ts';
 import type { Store } from '../../ports/store.ts';
+import { revive } from './doomed.ts';
 import { findEchoes } from './echo.ts';
 import {
   addMetrics,
@@ -9,6 +11,7 @@ import {
   keepFailedAttempts,
   keepLogs,
   keepOutputs,
+  outputsOf,
   scheduleRetries,
 } from './outcomes.ts';
 import { configsOf, pick, type StampedRange } from './pick.ts';
@@ -19,12 +22,12 @@ import type { LeaseTable } from './tables.ts';
 /** The part of the Store that keeps what became of the work. */
 export function recording(session: Session): Pick<Store, 'record'> {
   return {
-    async record(requests, now) {
+    async record(requests, now, { confirmed = [] } = {}) {
       if (requests.length === 0) return [];
       const dropped = new Set<RecordRequest>();
       for (;;) {
         try {
-          return await session.write((tx) => recordAll(tx, requests, dropped, now));
+          return await session.write((tx) => recordAll(tx, requests, { dropped, confirmed, now }));
         } catch (error) {
           // Nothing of it was kept. The others are recorded without the one whose lease is void.
           if (!(error instanceof FenceLost)) throw error;
@@ -56,8 +59,11 @@ type Leases = Map<string, Held>;
 async function recordAll(
   tx: Write,
   requests: readonly RecordRequest[],
-  dropped: ReadonlySet<RecordRequest>,
-  now: number,
+  {
+    dropped,
+    confirmed,
+    now,
+  }: { dropped: ReadonlySet<RecordRequest>; confirmed: readonly BlobRef[]; now: number },
 ): Promise<RecordAnswer[]> {
   const leases = await findLeases(tx, requests);
   const fenced = requests.filter((request) => leases.has(request.token) && !dropped.has(request));
@@ -68,6 +74,13 @@ async function recordAll(
     const lease = leases.get(request.token);
     if (lease !== undefined) written.set(request, await writeOutcomes(tx, lease, request.outcomes, now));
   }
+  await revive(
+    tx,
+    [...written].flatMap(([{ token }, { accepted }]) =>
+      outputsOf(accepted).map(({ sha256 }) => ({ space: leases.get(token)?.space ?? '', sha256 })),
+    ),
+    confirmed,
+  );
   const answers = new Map<RecordRequest, RecordAnswer>();
   for (const [request, outcomes] of written) {
     const lease = leases.get(request.token);

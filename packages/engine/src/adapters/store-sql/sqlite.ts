@@ -173,6 +173,7 @@ function sqliteDialect(database: DatabaseSync, statements: Map<string, Statement
     },
     // Writers come one after the other: nothing is ever locked against them, and nothing conflicts.
     forUpdate: sql``,
+    forUpdateUnlocked: sql``,
     forUpdateOf: () => sql``,
     like: sql`like`,
     serialise: async () => undefined,
@@ -218,6 +219,8 @@ function sqliteDialect(database: DatabaseSync, statements: Map<string, Statement
     isIn(column, values): RawBuilder<boolean> {
       return sql<boolean>`${sql.ref(column)} in (select value from json_each(${JSON.stringify(values)}))`;
     },
+
+    asTable: (values) => sql`json_each(${JSON.stringify(values)}) as list`,
 
     hasLabel(column, name, value): RawBuilder<SqlBool> {
       return sql<SqlBool>`json_extract(${sql.ref(column)}, ${`$.${JSON.stringify(name)}`}) = ${value}`;

@@ -1,6 +1,7 @@
 import type { StoredEvent } from '@sheaf/protocol';
 import type { Store } from '../../ports/store.ts';
 import type { Db, Dialect } from './dialect.ts';
+import { claiming } from './doomed.ts';
 import { keeping } from './files.ts';
 import { intake } from './intake.ts';
 import { checking } from './invariants.ts';
@@ -43,6 +44,7 @@ export function createSqlStore(options: {
     ...recovering(session),
     ...beating(session),
     ...pruning(session),
+    ...claiming(session),
     ...readingBatches(session),
     ...readingItems(session),
     ...keeping(session),

@@ -186,6 +186,15 @@ export type FileTable = {
   created_at: number;
 };
 
+/** Bytes that lost their last name: doomed, then claimed by a sweep, then removed. */
+export type DoomedBlobTable = {
+  space: string;
+  sha256: string;
+  doomed_at: number;
+  claimed_at: number | null;
+  removed_at: number | null;
+};
+
 export type CounterTable = { space: string; prefix: string; batch_date: string; last: number };
 
 export type IdempotencyTable = {
@@ -219,6 +228,7 @@ export type Tables = {
   event: EventTable;
   log: LogTable;
   file: FileTable;
+  doomed_blob: DoomedBlobTable;
   name_counter: CounterTable;
   idempotency: IdempotencyTable;
   pack_record: RecordTable;

@@ -9,13 +9,13 @@ import type { Call } from './thread-messages.ts';
  */
 export function packArgs(method: Call['method'], args: unknown[]): unknown[] {
   // The method says what its arguments are; the same holds below.
-  if (method === 'record') return [(args[0] as RecordRequest[]).map(packRequest), args[1]];
+  if (method === 'record') return [(args[0] as RecordRequest[]).map(packRequest), ...args.slice(1)];
   if (method === 'append') return [args[0], packRows(args[1] as NewItemRow[])];
   return args;
 }
 
 export function unpackArgs(method: Call['method'], args: unknown[]): unknown[] {
-  if (method === 'record') return [(args[0] as PackedRequest[]).map(unpackRequest), args[1]];
+  if (method === 'record') return [(args[0] as PackedRequest[]).map(unpackRequest), ...args.slice(1)];
   if (method === 'append') return [args[0], unpackRows(args[1] as PackedRows)];
   return args;
 }

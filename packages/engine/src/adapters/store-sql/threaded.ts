@@ -53,6 +53,8 @@ const WRITES = [
   'resumeAll',
   'expire',
   'prune',
+  'claimDoomed',
+  'endClaim',
   'checkInvariants',
   'addFile',
   'addRecords',

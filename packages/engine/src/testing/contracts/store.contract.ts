@@ -1,6 +1,7 @@
 import { describe } from 'vitest';
 import type { Store } from '../../ports/store.ts';
 import { actionCases } from './store/actions.ts';
+import { blobCases } from './store/blobs.ts';
 import { controlCases } from './store/control.ts';
 import { intakeCases } from './store/intake.ts';
 import { leasingCases } from './store/leasing.ts';
@@ -37,5 +38,6 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
     describe('merging', () => mergeCases(test));
     describe('reading', () => readingCases(test));
     describe('spaces, files and records', () => spaceCases(test));
+    describe('bytes that nothing names', () => blobCases(test));
   });
 }

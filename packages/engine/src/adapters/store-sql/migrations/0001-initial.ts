@@ -211,6 +211,18 @@ export function initial(types: ColumnTypes): string[] {
     )`,
     `create index file_by_item on file (batch_no, seq) where batch_no is not null`,
     `create index file_by_blob on file (space, sha256)`,
+    `create table doomed_blob (
+      space ${text} not null,
+      sha256 ${text} not null,
+      doomed_at ${integer} not null,
+      claimed_at ${integer},
+      removed_at ${integer},
+      primary key (space, sha256),
+      check (removed_at is null or claimed_at is not null)
+    ) ${withoutRowid}`,
+    `create index doomed_blob_waiting on doomed_blob (doomed_at) where claimed_at is null`,
+    `create index doomed_blob_claimed on doomed_blob (claimed_at) where claimed_at is not null and removed_at is null`,
+    `create index doomed_blob_removed on doomed_blob (removed_at) where removed_at is not null`,
     `create table name_counter (
       space ${text} not null,
       prefix ${text} not null,

@@ -74,23 +74,6 @@ export function spaceCases(test: StoreTest): void {
     await refused(store.file({ space: 'default', file_id: makeFile('x').id }), 'not_found');
   });
 
-  test('names bytes that nothing references any more, once they are safe to remove', async (scene) => {
-    const { store, draft, act, clock } = scene;
-    const [shared, own] = [makeFile('shared'), makeFile('own')];
-    const copy = makeFile('shared', { name: 'copy.png' });
-    for (const file of [shared, own, copy]) await store.addFile(file);
-    const gone = await draft({ items: [makeItem({ file_id: shared.id }), makeItem({ file_id: own.id })] });
-    await draft({ items: [makeItem({ file_id: copy.id })] });
-    await store.delete(act(gone));
-    const blobs: { space: string; sha256: string }[] = [];
-    for (let slice = 0; slice < 20; slice++) {
-      const now = clock.advance(7_200_000);
-      blobs.push(...(await store.prune({ now, limit: 100 })).blobs);
-    }
-    expect(blobs).toContainEqual({ space: 'default', sha256: own.sha256 });
-    expect(blobs).not.toContainEqual({ space: 'default', sha256: shared.sha256 });
-  });
-
   test("keeps a pack's records in order, by space, pack and kind", async ({ store, clock }) => {
     const where = { pack: 'photos', space: 'default', kind: 'photo' };
     const records = ['a', 'b', 'c'].map((key) => ({ key, data: JSON.stringify({ key }) }));
