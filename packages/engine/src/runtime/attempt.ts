@@ -80,30 +80,16 @@ export type AttemptWatch = {
  * @param items Several only where they may run twice: see `Runner.runRow`.
  * @returns The items that go back unburned, when the slot is free.
  */
-export async function runAttempts(
+export function runAttempts(
   tools: Tools,
   context: AttemptContext,
   items: readonly LeasedItem[],
   watch: AttemptWatch,
 ): Promise<readonly LeasedItem[]> {
-  const attempts = items.map((item): Attempt => {
-    const from = performance.now();
-    return { item, input: null, from, started_at: tools.clock.now(), ran_ms: null, isOver: false };
-  });
-  try {
-    for (const attempt of attempts) {
-      // Every wait costs a fast item something: most have no file.
-      if (attempt.item.file !== null) await openInput(tools, context, attempt, watch);
-    }
-    const [first] = attempts;
-    if (attempts.length > 1) await runRow(tools, context, attempts, watch);
-    else if (first !== undefined && !first.isOver) await runOne(tools, context, first, watch);
-  } catch (error) {
-    // A mistake of ours; the item must not hang on it.
-    const said = failedBy('internal', `The attempt could not be made: ${messageOf(error)}`);
-    for (const attempt of attempts) if (!attempt.isOver) await end(tools, attempt, said, watch);
-  }
-  return attempts.length === 1 ? NONE : attempts.filter(({ isOver }) => !isOver).map(({ item }) => item);
+  const [first] = items;
+  // By itself, as most are: lists and waits cost a fast item more than its handler.
+  if (items.length === 1 && first !== undefined) return runOne(tools, context, first, watch);
+  return runRow(tools, context, items, watch);
 }
 
 const NONE: readonly LeasedItem[] = [];
@@ -117,6 +103,67 @@ type Attempt = {
   ran_ms: number | null;
   isOver: boolean;
 };
+
+function begin(tools: Tools, item: LeasedItem): Attempt {
+  const from = performance.now();
+  return { item, input: null, from, started_at: tools.clock.now(), ran_ms: null, isOver: false };
+}
+
+async function runOne(
+  tools: Tools,
+  context: AttemptContext,
+  item: LeasedItem,
+  watch: AttemptWatch,
+): Promise<readonly LeasedItem[]> {
+  const attempt = begin(tools, item);
+  try {
+    if (item.file !== null) await openInput(tools, context, attempt, watch);
+    if (attempt.isOver) return NONE;
+    const result = await tools.runner.run(taskOf(context, attempt), {
+      signal: context.signal,
+      onNews: (news) => watch.onNews(item, news),
+    });
+    const ending = over(tools, context, attempt, result, watch);
+    if (ending !== undefined) await ending;
+  } catch (error) {
+    await endByMistake(tools, attempt, error, watch);
+  }
+  return NONE;
+}
+
+async function runRow(
+  tools: Tools,
+  context: AttemptContext,
+  items: readonly LeasedItem[],
+  watch: AttemptWatch,
+): Promise<readonly LeasedItem[]> {
+  const attempts = items.map((item) => begin(tools, item));
+  try {
+    for (const attempt of attempts) {
+      if (attempt.item.file !== null) await openInput(tools, context, attempt, watch);
+    }
+    await runTogether(tools, context, attempts, watch);
+  } catch (error) {
+    for (const attempt of attempts) await endByMistake(tools, attempt, error, watch);
+  }
+  return attempts.filter(({ isOver }) => !isOver).map(({ item }) => item);
+}
+
+/** A mistake of ours; the item must not hang on it. */
+async function endByMistake(
+  tools: Tools,
+  attempt: Attempt,
+  error: unknown,
+  watch: AttemptWatch,
+): Promise<void> {
+  if (attempt.isOver) return;
+  await end(
+    tools,
+    attempt,
+    failedBy('internal', `The attempt could not be made: ${messageOf(error)}`),
+    watch,
+  );
+}
 
 async function openInput(
   tools: Tools,
@@ -132,21 +179,7 @@ async function openInput(
   }
 }
 
-async function runOne(
-  tools: Tools,
-  context: AttemptContext,
-  attempt: Attempt,
-  watch: AttemptWatch,
-): Promise<void> {
-  const result = await tools.runner.run(taskOf(context, attempt), {
-    signal: context.signal,
-    onNews: (news) => watch.onNews(attempt.item, news),
-  });
-  const ending = over(tools, context, attempt, result, watch);
-  if (ending !== undefined) await ending;
-}
-
-async function runRow(
+async function runTogether(
   tools: Tools,
   context: AttemptContext,
   all: readonly Attempt[],
