@@ -15,7 +15,8 @@ const ALONE_FROM = 2;
 const rank = sql.raw(RANGE_RANK);
 const rankOf = (crashes: number) => (crashes === 1 ? -1 : crashes);
 
-type Best = { priority: number; crashes: number; from_seq: number };
+/** Free ranges looked at to begin with: a fresh batch has one. Where many short ones wait, more are asked for. */
+const FIRST_LOOK = 4;
 
 /** A stretch that is in the lease's hands, and what holds for all of its items. */
 export type StampedRange = {
@@ -26,6 +27,10 @@ export type StampedRange = {
   priority: number;
   config_no: number;
 };
+
+/** A free, ready range. */
+type Candidate = StampedRange & { id: number; crashes: number };
+type Candidates = [best: Candidate, ...Candidate[]];
 
 /** The ranges that were stamped, and how many items they hold. */
 export type Picked = { count: number; alone: boolean; ranges: StampedRange[] };
@@ -42,55 +47,72 @@ export async function pick(
   options: { token: string; limit: number; width: number; idle: boolean; now: number },
 ): Promise<Picked | NothingPicked> {
   const end = batch.canary_to ?? Number.MAX_SAFE_INTEGER;
-  // Together on their way, one after the other in the database.
-  const [, best] = await Promise.all([
-    wake(db, batch.no, options.now),
-    findBest(db, batch.no, end, options.idle),
-  ]);
-  if (typeof best === 'string') return best;
+  const found = await findBest(db, batch.no, { ...options, end });
+  if (typeof found === 'string') return found;
+  const [best] = found;
   const alone = best.crashes >= ALONE_FROM;
   // After a first loss smaller lots, so that the next one narrows down who did it.
   const limit = alone ? 1 : best.crashes > 0 ? Math.min(options.limit, options.width) : options.limit;
-  return { alone, ...(await stamp(db, batch, best, { token: options.token, limit, end })) };
+  return { alone, ...(await stamp(db, batch, found, { token: options.token, limit, end })) };
 }
 
-async function wake(db: Db, batchNo: number, now: number): Promise<void> {
-  await sql`update range set ready_at = 0 where id in (
+/** The first of the ranges that are ready by now, in the order in which they are to be taken. */
+async function findBest(
+  db: Db,
+  batchNo: number,
+  { end, idle, now }: { end: number; idle: boolean; now: number },
+): Promise<Candidates | NothingPicked> {
+  // The signs keep the planner with the index that is in the wanted order; by seq it would sort them all.
+  const look = async (maxCrashes: number) => {
+    const { rows } = await sql<Candidate & { is_any_due: number | null }>`
+      select id, from_seq, to_seq, attempt, last_attempt, priority, config_no, crashes, (
+        select 1 from range where batch_no = ${batchNo} and token is null and ready_at > 0 and ready_at <= ${now} limit 1
+      ) as is_any_due
+      from range
+      where batch_no = ${batchNo} and token is null and ready_at = 0 and +from_seq <= ${end} and +crashes <= ${maxCrashes}
+      order by priority desc, ${rank}, from_seq limit ${FIRST_LOOK}`.execute(db);
+    return rows;
+  };
+  let found = await look(Number.MAX_SAFE_INTEGER);
+  const mayWake = found[0] === undefined || found[0].is_any_due !== null;
+  if (mayWake && (await wake(db, batchNo, now))) found = await look(Number.MAX_SAFE_INTEGER);
+  if (found[0] === undefined) return 'none_ready';
+  if (found[0].crashes >= ALONE_FROM && !idle) found = await look(ALONE_FROM - 1);
+  const [best, ...others] = found;
+  return best === undefined ? 'needs_idle' : [best, ...others];
+}
+
+/** Due retries become ready. Answers whether there were any. */
+async function wake(db: Db, batchNo: number, now: number): Promise<boolean> {
+  const { numAffectedRows } = await sql`update range set ready_at = 0 where id in (
       select id from range where batch_no = ${batchNo} and token is null and ready_at > 0 and ready_at <= ${now}
       order by ready_at limit ${WAKE_LIMIT})`.execute(db);
-}
-
-// The signs keep the planner with the index that is in the wanted order; by seq it would sort them all.
-async function findBest(db: Db, batchNo: number, end: number, idle: boolean): Promise<Best | NothingPicked> {
-  const best = async (maxCrashes: number) => {
-    const { rows } = await sql<Best>`
-      select priority, crashes, from_seq from range
-      where batch_no = ${batchNo} and token is null and ready_at = 0 and +from_seq <= ${end} and +crashes <= ${maxCrashes}
-      order by priority desc, ${rank}, from_seq limit 1`.execute(db);
-    return rows[0];
-  };
-  const first = await best(Number.MAX_SAFE_INTEGER);
-  if (first === undefined) return 'none_ready';
-  if (first.crashes < ALONE_FROM || idle) return first;
-  return (await best(ALONE_FROM - 1)) ?? 'needs_idle';
+  return numAffectedRows !== undefined && numAffectedRows > 0n;
 }
 
 async function stamp(
   db: Db,
   batch: BatchRow,
-  kind: Best,
+  found: Candidates,
   { token, limit, end }: { token: string; limit: number; end: number },
 ): Promise<{ count: number; ranges: StampedRange[] }> {
+  const [kind] = found;
   const ofKind = sql`batch_no = ${batch.no} and token is null and ready_at = 0
     and priority = ${kind.priority} and ${rank} = ${rankOf(kind.crashes)} and from_seq >= ${kind.from_seq}`;
-  const { rows } = await sql<StampedRange & { id: number }>`
-    select id, from_seq, to_seq, attempt, last_attempt, priority, config_no from range where ${ofKind} and from_seq <= ${end}
-    order by from_seq limit ${limit}`.execute(db);
+  let rows: Omit<Candidate, 'crashes'>[] = found.filter(
+    ({ priority, crashes }) => priority === kind.priority && crashes === kind.crashes,
+  );
+  const isAll = rows.length < FIRST_LOOK;
+  if (!isAll && countOf(rows) < limit) {
+    ({ rows } = await sql<Omit<Candidate, 'crashes'>>`
+      select id, from_seq, to_seq, attempt, last_attempt, priority, config_no from range where ${ofKind} and from_seq <= ${end}
+      order by from_seq limit ${limit}`.execute(db));
+  }
   const ranges: StampedRange[] = [];
   let count = 0;
   let lastWhole: number | null = null;
-  for (const { id, ...range } of rows) {
-    const { from_seq, to_seq } = range;
+  for (const { id, from_seq, to_seq, attempt, last_attempt, priority, config_no } of rows) {
+    const range = { from_seq, to_seq, attempt, last_attempt, priority, config_no };
     const cut = Math.min(to_seq, from_seq + (limit - count) - 1, end);
     count += cut - from_seq + 1;
     if (cut < to_seq) {
@@ -143,8 +165,7 @@ async function hullOf(db: Db, batch: BatchRow, parts: readonly StampedRange[]): 
       part.config_no === first.config_no,
   );
   const length = last.to_seq - first.from_seq + 1;
-  const count = parts.reduce((sum, part) => sum + part.to_seq - part.from_seq + 1, 0);
-  if (!isUniform || length > count * HULL_STRETCH) return null;
+  if (!isUniform || length > countOf(parts) * HULL_STRETCH) return null;
   const { rows } = await sql<{ inside: number; across: number }>`select
       (select count(*) from range where batch_no = ${batch.no}
         and from_seq between ${first.from_seq} and ${last.to_seq}) as inside,
@@ -152,6 +173,10 @@ async function hullOf(db: Db, batch: BatchRow, parts: readonly StampedRange[]): 
         and r.from_seq < ${first.from_seq} and r.to_seq >= ${first.from_seq}) as across`.execute(db);
   const isApart = rows[0]?.inside === parts.length && rows[0].across === 0;
   return isApart ? { ...first, to_seq: last.to_seq } : null;
+}
+
+function countOf(ranges: readonly { from_seq: number; to_seq: number }[]): number {
+  return ranges.reduce((sum, { from_seq, to_seq }) => sum + to_seq - from_seq + 1, 0);
 }
 
 /** The head goes to the lease, the tail stays free. */
