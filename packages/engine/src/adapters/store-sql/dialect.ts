@@ -43,6 +43,8 @@ export type Dialect = {
   forUpdate: RawBuilder<unknown>;
   /** Leaves out, of such a `select`, the rows that somebody else has locked: it waits for nobody. */
   forUpdateUnlocked: RawBuilder<unknown>;
+  /** Ends a `select` whose rows nobody removes until the transaction ends; others may read and keep them as well. */
+  forKeeping: RawBuilder<unknown>;
   /** Locks the rows of one table only, of those that a `select` joins. */
   forUpdateOf(alias: string): RawBuilder<unknown>;
   /** `like` that does not tell upper from lower case. */

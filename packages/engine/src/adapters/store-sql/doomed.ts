@@ -12,14 +12,14 @@ const CLAIM_MS = 120_000;
 const REMEMBERED_MS = 3_600_000;
 
 /**
- * The part of the Store that hands out bytes to remove. Rows of `doomed_blob` are locked after items and
- * before batches, by space and sum; what locks them otherwise waits for nobody.
+ * The part of the Store that hands out bytes to remove, to any number of processes at once. Rows of
+ * `doomed_blob` are locked after items and before batches, by space and sum; what locks them otherwise
+ * waits for nobody.
  */
 export function claiming(session: Session): Pick<Store, 'claimDoomed' | 'endClaim'> {
   return {
     claimDoomed: ({ now, doomed_before, limit }) =>
       session.write(async (tx) => {
-        if (!(await tx.dialect.trySweep(tx.db))) return [];
         const abandoned = await tx.db
           .selectFrom('doomed_blob')
           .select(['space', 'sha256'])

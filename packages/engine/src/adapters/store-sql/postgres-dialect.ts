@@ -32,6 +32,7 @@ export function postgresDialect(schema: string): Dialect {
     },
     forUpdate: sql`for update`,
     forUpdateUnlocked: sql`for update skip locked`,
+    forKeeping: sql`for key share`,
     forUpdateOf: (alias) => sql`for update of ${sql.ref(alias)}`,
     like: sql`ilike`,
 

@@ -66,7 +66,6 @@ async function pruneBatch(
     await tx.db.deleteFrom('batch').where('no', '=', batch.no).execute();
     return 1;
   }
-  const inputs = rows.flatMap((row) => (row.file_id === null ? [] : [row.file_id]));
   for (const table of ['log', 'attempt'] as const) {
     await tx.db.deleteFrom(table).where('batch_no', '=', batch.no).where('seq', '<=', last).execute();
   }
@@ -74,18 +73,43 @@ async function pruneBatch(
   const files = await sql<BlobRef>`delete from file where batch_no = ${batch.no} and seq <= ${last}
     returning space, sha256`.execute(tx.db);
   // An upload shared with another batch stays until its last item goes.
-  const uploads =
-    await sql<BlobRef>`delete from file where ${tx.dialect.isIn('id', inputs)} and batch_no is null
-    and not exists (select 1 from item where item.file_id = file.id) returning space, sha256`.execute(tx.db);
-  await doom(tx, [...files.rows, ...uploads.rows], now);
+  const inputs = rows.flatMap((row) => (row.file_id === null ? [] : [row.file_id]));
+  const uploads = await tx.db
+    .selectFrom('file')
+    .select('id')
+    .where(tx.dialect.isIn('id', inputs))
+    .where('batch_no', 'is', null)
+    .modifyEnd(tx.dialect.forUpdateUnlocked)
+    .execute();
+  await doom(tx, [...files.rows, ...(await dropUnused(tx, uploads))], now);
   return rows.length;
 }
 
 async function dropUnusedUploads(tx: Write, now: number, limit: number): Promise<number> {
-  const { rows } = await sql<BlobRef>`delete from file where id in (
-      select id from file where batch_no is null and created_at < ${now - UNUSED_UPLOAD_MS}
-        and not exists (select 1 from item where item.file_id = file.id) limit ${limit})
-    returning space, sha256`.execute(tx.db);
-  await doom(tx, rows, now);
-  return rows.length;
+  const uploads = await tx.db
+    .selectFrom('file')
+    .select('id')
+    .where('batch_no', 'is', null)
+    .where('created_at', '<', now - UNUSED_UPLOAD_MS)
+    .where(({ not, exists, selectFrom }) =>
+      not(exists(selectFrom('item').select('seq').whereRef('item.file_id', '=', 'file.id'))),
+    )
+    .limit(limit)
+    .modifyEnd(tx.dialect.forUpdateUnlocked)
+    .execute();
+  const dropped = await dropUnused(tx, uploads);
+  await doom(tx, dropped, now);
+  return dropped.length;
+}
+
+/**
+ * A statement of its own after the rows are locked: it sees the items of whoever kept one of them until
+ * then. One that somebody keeps just now is not among them.
+ */
+async function dropUnused(tx: Write, uploads: readonly { id: string }[]): Promise<BlobRef[]> {
+  if (uploads.length === 0) return [];
+  const ids = uploads.map(({ id }) => id);
+  const { rows } = await sql<BlobRef>`delete from file where ${tx.dialect.isIn('id', ids)}
+    and not exists (select 1 from item where item.file_id = file.id) returning space, sha256`.execute(tx.db);
+  return rows;
 }

@@ -174,6 +174,7 @@ function sqliteDialect(database: DatabaseSync, statements: Map<string, Statement
     // Writers come one after the other: nothing is ever locked against them, and nothing conflicts.
     forUpdate: sql``,
     forUpdateUnlocked: sql``,
+    forKeeping: sql``,
     forUpdateOf: () => sql``,
     like: sql`like`,
     serialise: async () => undefined,
