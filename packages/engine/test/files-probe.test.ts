@@ -59,7 +59,9 @@ describe('a shared folder', () => {
     const first = await leaveProbe(ours);
     const old = await leaveProbe(ours);
     const months = Date.now() / 1_000 - 60 * 86_400;
-    await utimes(join(ours, '.probe', old), months, months);
+    for (const id of [first, old]) await utimes(join(ours, '.probe', id), months, months);
+    // Somebody starts there: it is in use.
+    await requireSharedFolder(ours, first);
     const last = await leaveProbe(ours);
     expect((await readdir(join(ours, '.probe'))).sort()).toEqual([first, last].sort());
     await removeProbe(ours, first);

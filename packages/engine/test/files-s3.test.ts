@@ -316,6 +316,16 @@ describe('Files: s3, when things go wrong', () => {
     expect(proxy.seen.filter(gets)).toHaveLength(1);
   });
 
+  test('gives a removal up, so that it cannot come after what is stored anew', async () => {
+    const { id } = await stored();
+    fail({ kind: 'silent', at: 0 }, ({ method }) => method === 'DELETE');
+    const timeout = AbortSignal.timeout;
+    const asked = vi.spyOn(AbortSignal, 'timeout').mockImplementation(() => timeout.call(AbortSignal, 200));
+    await expect(files.remove('default', id)).rejects.toMatchObject({ code: 'store_unavailable' });
+    expect(asked).toHaveBeenCalledWith(30_000);
+    asked.mockRestore();
+  });
+
   test('drops only the uploads that were broken off long ago', async () => {
     const body = `<ListMultipartUploadsResult><Upload><Key>files/a</Key><UploadId>old</UploadId>
       <Initiated>2026-01-01T00:00:00.000Z</Initiated></Upload><Upload><Key>files/b</Key><UploadId>new</UploadId>

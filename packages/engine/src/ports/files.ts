@@ -50,4 +50,9 @@ export interface Files {
   remove(space: string, sha256: string): Promise<void>;
   /** Every stored blob, in no order, for the sweep. */
   list(space: string): AsyncIterable<StoredBytes>;
+  /**
+   * Drops what uploads that broke off over a day ago have left, where that is not seen otherwise and
+   * costs room. Answers how many there were.
+   */
+  removeStaleUploads?(now: number): Promise<number>;
 }

@@ -15,6 +15,8 @@ const OFFER_LIMIT = 1_000;
 /** Rows one pruning transaction removes: records wait behind it. */
 const PRUNE_ROWS = 5_000;
 
+const STALE_UPLOADS_MS = 3_600_000;
+
 const DAY_MS = 86_400_000;
 
 /** The periodic repair: what was forgotten is offered again, what is late is woken, what is old goes. */
@@ -45,6 +47,7 @@ export function startSweep(options: {
   const { store, dispatch, files, clock } = options;
   let wake: { at: number; timer: NodeJS.Timeout } | null = null;
   let isClosed = false;
+  let staleUploadsAt = 0;
   const repairs = every(SWEEP_MS, repair, options.onError);
   const retention = every(RETENTION_MS, forget, options.onError);
 
@@ -63,6 +66,9 @@ export function startSweep(options: {
     await store.expire({ space: null, before: now - options.retention_days * DAY_MS, now });
     await prune();
     await removeDoomed({ store, files, clock, isClosing: () => isClosed });
+    if (now < staleUploadsAt) return;
+    staleUploadsAt = now + STALE_UPLOADS_MS;
+    await files.removeStaleUploads?.(now);
   }
 
   /** Slice by slice, so that a deleted batch of millions holds nobody up. */

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
-import { open, opendir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { open, opendir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SheafError } from '@sheaf/protocol';
 import { diskError, systemCode } from '../disk-errors.ts';
@@ -8,7 +8,7 @@ import { diskError, systemCode } from '../disk-errors.ts';
 /** Beside the spaces: no space's folder begins with a dot. */
 const FOLDER = '.probe';
 
-/** A probe of a server that ended without a word goes when the next one is written, after this. */
+/** A probe that nobody has proved himself by for so long goes when the next one is written. */
 const FORGOTTEN_MS = 30 * 86_400_000;
 
 /**
@@ -66,6 +66,7 @@ export async function requireSharedFolder(root: string, id: string): Promise<voi
   try {
     await (await open(own, 'wx')).close();
     await rm(own);
+    await touch(join(root, FOLDER, id));
   } catch (error) {
     throw new SheafError(
       'bad_config',
@@ -74,6 +75,12 @@ export async function requireSharedFolder(root: string, id: string): Promise<voi
       error,
     );
   }
+}
+
+/** Says that the probe is in use. Only its owner may, which is enough: he starts as well. */
+async function touch(path: string): Promise<void> {
+  const now = new Date();
+  await utimes(path, now, now).catch(() => undefined);
 }
 
 /** Takes the mark away at a clean end; no error when it is gone already. */

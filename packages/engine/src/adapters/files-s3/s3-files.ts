@@ -44,7 +44,6 @@ export type S3Files = Files & {
    * @throws bad_config naming the missing right; store_unavailable when nobody answers.
    */
   checkBucket(): Promise<void>;
-  /** Drops the parts of uploads that were broken off over a day ago; answers how many uploads there were. */
   removeStaleUploads(now: number): Promise<number>;
   /** Ends connections and removes local copies. */
   close(): Promise<void>;
