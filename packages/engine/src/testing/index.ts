@@ -17,7 +17,7 @@ export {
   type OutcomeFields,
 } from './factories.ts';
 export { createFakeClock, type FakeClock } from './fake-clock.ts';
-export { type PostgresProxy, startPostgresProxy } from './postgres-proxy.ts';
+export { type Fate, type PostgresProxy, startPostgresProxy } from './postgres-proxy.ts';
 export { openTemporaryBucket, type TemporaryBucket } from './temporary-bucket.ts';
 export { describePostgres, type TemporaryPostgres } from './temporary-postgres.ts';
 export {
