@@ -7,10 +7,10 @@ import {
   PAUSE_REASONS,
 } from '@sheaf/protocol';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type LastingStore, makeBatch, makeItems, openLastingStore } from '../src/testing/index.ts';
+import { makeBatch, makeItems, openLastingStore } from '../src/testing/index.ts';
 
 describe('the schema of the SQLite store', () => {
-  let lasting: LastingStore;
+  let lasting: Awaited<ReturnType<typeof openLastingStore>>;
   let other: DatabaseSync;
 
   beforeEach(async () => {

@@ -4,8 +4,7 @@ import { createSeededChance, type SeededChance } from './chance.ts';
 import { type CheckedStore, createCheckedStore } from './checked-store.ts';
 import { makeBatch, makeItems } from './factories.ts';
 import { createFakeClock, type FakeClock } from './fake-clock.ts';
-import { openCoverCheck } from './sqlite-cover.ts';
-import { openLastingStore } from './temporary-store.ts';
+import type { LastingStore } from './temporary-store.ts';
 
 /** A turn at work, with what it believes; the Store may think otherwise of it by now. */
 export type SimulatedTurn = {
@@ -63,10 +62,8 @@ export type Step = (world: SimulatedWorld, chance: SeededChance) => Promise<bool
 /** What a process that dies between its commit and its answer looks like from outside. */
 const DEATH = new Error('The process died after its commit.');
 
-export async function createSimulatedWorld(seed: number): Promise<SimulatedWorld> {
+export async function createSimulatedWorld(seed: number, lasting: LastingStore): Promise<SimulatedWorld> {
   const chance = createSeededChance(seed);
-  const lasting = await openLastingStore();
-  const cover = openCoverCheck(lasting.file);
   let isDoomed = false;
   const listen = () =>
     lasting.store().onEvents(() => {
@@ -101,13 +98,10 @@ export async function createSimulatedWorld(seed: number): Promise<SimulatedWorld
     },
     async check() {
       await store.compare(clock.now());
-      const problems = cover.problems();
+      const problems = await lasting.problems();
       if (problems.length > 0) throw new Error(problems.join('; '));
     },
-    async dispose() {
-      cover.close();
-      await lasting.dispose();
-    },
+    dispose: () => lasting.dispose(),
   };
   for (let count = 1 + chance.below(3); count > 0; count--) await addBatch(world, chance);
   return world;

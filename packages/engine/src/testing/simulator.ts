@@ -5,6 +5,7 @@ import { statusOf } from './range-model.ts';
 import { control, faultSteps } from './simulator-faults.ts';
 import { workSteps } from './simulator-work.ts';
 import { createSimulatedWorld, noteStops, type SimulatedWorld, type Step } from './simulator-world.ts';
+import { type LastingStore, openLastingStore } from './temporary-store.ts';
 
 export type SimulationFailure = {
   seed: number;
@@ -14,6 +15,8 @@ export type SimulationFailure = {
 };
 
 export type SimulationReport = { seed: number; steps: number; failure: SimulationFailure | null };
+
+type OpenStore = () => Promise<LastingStore>;
 
 const STEPS = { ...workSteps, ...faultSteps, control, tick } satisfies Record<string, Step>;
 type StepName = keyof typeof STEPS;
@@ -58,12 +61,18 @@ type Planned = { name: StepName; seed: number };
  * happened, without the sweep.
  *
  * The same seed and number of steps play the same history.
+ *
+ * @param options.open An empty store. @default SQLite
  */
-export async function simulate(options: { seed: number; steps: number }): Promise<SimulationReport> {
-  const { seed, steps } = options;
+export async function simulate(options: {
+  seed: number;
+  steps: number;
+  open?: OpenStore;
+}): Promise<SimulationReport> {
+  const { seed, steps, open = openLastingStore } = options;
   const plan = makePlan(seed, steps);
-  const problem = await play(seed, plan);
-  const failure = problem === null ? null : { seed, ...(await shrink(seed, plan, problem)) };
+  const problem = await play(open, seed, plan);
+  const failure = problem === null ? null : { seed, ...(await shrink(open, { seed, plan, problem })) };
   return { seed, steps, failure };
 }
 
@@ -82,8 +91,8 @@ function makePlan(seed: number, steps: number): Planned[] {
 }
 
 /** Answers what went wrong, or null. */
-async function play(seed: number, plan: readonly Planned[]): Promise<string | null> {
-  const world = await createSimulatedWorld(seed);
+async function play(open: OpenStore, seed: number, plan: readonly Planned[]): Promise<string | null> {
+  const world = await createSimulatedWorld(seed, await open());
   try {
     for (const { name, seed: own } of plan) {
       if (!world.hostile && name in faultSteps) continue;
@@ -159,9 +168,8 @@ const SHRINK_PLAYS = 400;
 
 /** Drops steps, many at once and then fewer, as long as the same kind of problem remains. */
 async function shrink(
-  seed: number,
-  plan: readonly Planned[],
-  problem: string,
+  open: OpenStore,
+  { seed, plan, problem }: { seed: number; plan: readonly Planned[]; problem: string },
 ): Promise<{ problem: string; trail: string[] }> {
   const kindOf = (text: string) => text.replace(/bat_\w+|token-\d+|\d+/g, '#').slice(0, 60);
   let best = { plan, problem };
@@ -170,7 +178,7 @@ async function shrink(
     for (let from = 0; from < best.plan.length && plays < SHRINK_PLAYS; ) {
       const shorter = best.plan.toSpliced(from, size);
       plays += 1;
-      const found = await play(seed, shorter);
+      const found = await play(open, seed, shorter);
       if (found !== null && kindOf(found) === kindOf(problem)) best = { plan: shorter, problem: found };
       else from += size;
     }

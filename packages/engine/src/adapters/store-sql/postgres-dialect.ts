@@ -52,14 +52,14 @@ export function postgresDialect(schema: string): Dialect {
     },
 
     async writeOutcomes(db, batchNo, outcomes, now) {
-      const plain = outcomes.filter(isPlain);
+      const firsts = firstOfEach(outcomes);
+      const plain = firsts.filter(isPlain);
       const written = plain.length > 0 ? await writePlain(db, batchNo, plain, now) : [];
-      if (plain.length < outcomes.length) {
-        const others = outcomes.filter((outcome) => !isPlain(outcome));
+      if (plain.length < firsts.length) {
+        const others = firsts.filter((outcome) => !isPlain(outcome));
         written.push(...(await writeOthers(db, batchNo, others, now)));
       }
       if (written.length === outcomes.length) return outcomes.map(() => true);
-      // Once: an outcome that is there twice counts for one.
       const taken = new Set(written);
       return outcomes.map(({ seq }) => taken.delete(seq));
     },
@@ -170,6 +170,16 @@ async function readFiles(
     .where(sql<boolean>`id = any(${arrayOf(texts([...ids]))})`)
     .execute();
   return new Map(files.map(({ id, ...file }) => [id, file]));
+}
+
+/** Of two outcomes of an item the first counts. A statement that met both would take either of them. */
+function firstOfEach(outcomes: readonly Outcome[]): readonly Outcome[] {
+  // Nearly always they come in order, each of another item.
+  if (outcomes.every(({ seq }, index) => index === 0 || seq > (outcomes[index - 1]?.seq ?? seq)))
+    return outcomes;
+  const seqs = new Set<number>();
+  const firsts = outcomes.filter(({ seq }) => seqs.size < seqs.add(seq).size);
+  return firsts;
 }
 
 /** Nearly every outcome: completed, with a result and nothing else. */

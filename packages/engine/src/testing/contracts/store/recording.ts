@@ -207,12 +207,19 @@ export function recordingCases(test: StoreTest): void {
     record,
     ref,
   }) => {
-    const batch = await started({ items: 2 });
+    const batch = await started({ items: 3 });
     const held = await lease(batch);
-    const item = itemAt(held, 1);
-    const answer = await record(held, [makeOutcome(item), makeOutcome(item, { status: 'failed' })]);
-    expect(answer.accepted).toBe(1);
-    expect(await store.get(ref(batch))).toMatchObject({ completed_items: 1, failed_items: 0 });
+    const [a, b] = [itemAt(held, 1), itemAt(held, 2)];
+    const answer = await record(held, [
+      makeOutcome(a),
+      makeOutcome(a, { status: 'failed' }),
+      makeOutcome(b, { status: 'failed' }),
+      makeOutcome(b),
+    ]);
+    expect(answer.accepted).toBe(2);
+    expect(await store.get(ref(batch))).toMatchObject({ completed_items: 1, failed_items: 1 });
+    expect((await store.item({ ...ref(batch), seq: a.seq })).status).toBe('completed');
+    expect((await store.item({ ...ref(batch), seq: b.seq })).status).toBe('failed');
   });
 
   test('takes two records of one lease in a call', async ({ store, started, lease, clock, get }) => {

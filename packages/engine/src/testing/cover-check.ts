@@ -1,5 +1,3 @@
-import { DatabaseSync } from 'node:sqlite';
-
 type BatchRow = {
   no: number;
   id: string;
@@ -12,40 +10,45 @@ type BatchRow = {
   completed_items: number;
   failed_items: number;
   total_items: number;
+  hidden_at: number | null;
 };
-type ItemRow = { seq: number; status: string | null; attempt: number };
+type ItemRow = { batch_no: number; seq: number; status: string | null; attempt: number };
 type RangeRow = {
+  batch_no: number;
   from_seq: number;
   to_seq: number;
   attempt: number;
   last_attempt: number;
   token: string | null;
 };
-type LeaseRow = { token: string; epoch: number; width: number; left: number };
+type LeaseRow = { batch_no: number; token: string; epoch: number; width: number; left: number };
+
+/** Rows of one table, all of them or those of a batch, as the database has them. */
+export type ReadRows = (table: 'batch' | 'item' | 'range' | 'lease') => Promise<unknown[]>;
 
 /**
- * Looks at the ranges of a SQLite store through a connection of its own, item by item and without
- * any of the Store's queries: `checkInvariants` could share a mistake with what it checks.
+ * Looks at the ranges of a store through a connection of its own, item by item and without any of
+ * the Store's queries: `checkInvariants` could share a mistake with what it checks.
  */
-export function openCoverCheck(file: string): { problems(): string[]; close(): void } {
-  const database = new DatabaseSync(file, { readOnly: true, timeout: 5_000 });
-  const batches = database.prepare('select * from batch where hidden_at is null');
-  const of = (table: string) => database.prepare(`select * from ${table} where batch_no = ?`);
-  const [items, ranges, leases] = [of('item'), of('range'), of('lease')];
-  return {
-    problems() {
-      // The columns are those of the schema; what is wrong in them is what is looked for.
-      return (batches.all() as BatchRow[]).flatMap((batch) =>
-        checkBatch(
-          batch,
-          items.all(batch.no) as ItemRow[],
-          ranges.all(batch.no) as RangeRow[],
-          leases.all(batch.no) as LeaseRow[],
-        ).map((problem) => `${batch.id}: ${problem}`),
-      );
-    },
-    close: () => database.close(),
-  };
+export async function coverProblems(read: ReadRows): Promise<string[]> {
+  // The columns are those of the schema; what is wrong in them is what is looked for.
+  const batches = (await read('batch')) as BatchRow[];
+  const [items, ranges, leases] = [
+    Map.groupBy((await read('item')) as ItemRow[], ofBatch),
+    Map.groupBy((await read('range')) as RangeRow[], ofBatch),
+    Map.groupBy((await read('lease')) as LeaseRow[], ofBatch),
+  ];
+  return batches
+    .filter(({ hidden_at }) => hidden_at === null)
+    .flatMap((batch) => {
+      const its = <Row>(rows: Map<number, Row[]>) => rows.get(batch.no) ?? [];
+      const problems = checkBatch(batch, its(items), its(ranges), its(leases));
+      return problems.map((problem) => `${batch.id}: ${problem}`);
+    });
+}
+
+function ofBatch({ batch_no }: { batch_no: number }): number {
+  return batch_no;
 }
 
 function checkBatch(batch: BatchRow, items: ItemRow[], ranges: RangeRow[], leases: LeaseRow[]): string[] {
