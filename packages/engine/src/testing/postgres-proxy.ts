@@ -19,9 +19,10 @@ export type PostgresProxy = {
    * Decides on each statement as it comes: the text of a simple one, or of one that is prepared. Never
    * asked for a prepared one that runs again.
    *
+   * @param connection Numbers the connections in the order they came.
    * @default all pass
    */
-  decide: (statement: string) => Fate;
+  decide: (statement: string, connection: number) => Fate;
   /** Resets all connections, and refuses new ones until `accept`. */
   refuse(): Promise<void>;
   accept(): Promise<void>;
@@ -50,11 +51,13 @@ export async function startPostgresProxy(target: string): Promise<PostgresProxy>
   const { hostname, port: targetPort } = new URL(target);
   const links = new Set<Link>();
   let silence: Silence | null = null;
+  let connections = 0;
   // Half-open: who has hung up is not answered in the other one's name.
   const server = createServer({ allowHalfOpen: true }, (client) => {
     const upstream = connect({ port: Number(targetPort), host: hostname, allowHalfOpen: true });
+    const connection = ++connections;
     const link = createLink(client, upstream, {
-      decide: (statement) => proxy.decide(statement),
+      decide: (statement) => proxy.decide(statement, connection),
       onEnd: () => links.delete(link),
     });
     links.add(link);

@@ -2,7 +2,16 @@ import { type Batch, errorCode, type SheafEvent, type StoredEvent } from '@sheaf
 import type { Clock } from '../../ports/clock.ts';
 import type { Store } from '../../ports/store.ts';
 import type { BatchNews } from './message.ts';
-import { endedFrame, hasDue, noteEvent, noteNews, progressFrame, type Watched, watch } from './watched.ts';
+import {
+  endedFrame,
+  hasDue,
+  noteEvent,
+  noteNews,
+  noteReached,
+  progressFrame,
+  type Watched,
+  watch,
+} from './watched.ts';
 
 /** What is read of the Store. */
 export type NewsSource = Pick<Store, 'events' | 'get' | 'list' | 'items'>;
@@ -11,6 +20,8 @@ export type NewsSource = Pick<Store, 'events' | 'get' | 'list' | 'items'>;
 export type CatchUp = {
   /** A stored event of this process: told at once when nothing is missing before it. */
   own(space: string, event: StoredEvent): void;
+  /** A batch is known to have so many events: what was not told of them is read. */
+  reached(space: string, batchId: string, seq: number): void;
   /** Another process has news of a batch. */
   hear(space: string, news: BatchNews): void;
   /** Somebody began to listen to the space: from now on nothing may be missed there. */
@@ -74,6 +85,13 @@ export function createCatchUp(options: {
       }
       watched.last = event.seq;
       tell(space, event);
+    },
+
+    reached(space, batchId, seq) {
+      const watched = find(space, batchId);
+      if (watched === null) return;
+      noteReached(watched, seq);
+      if (hasDue(watched)) want(watched);
     },
 
     hear(space, news) {
@@ -210,7 +228,11 @@ export function createCatchUp(options: {
     const ref = { space: watched.space, batch_id: watched.batch_id };
     try {
       if (events) await tellEvents(watched);
-      if (progress) tell(watched.space, progressFrame(watched, await store.get(ref)));
+      if (progress) {
+        const batch = await store.get(ref);
+        tell(watched.space, progressFrame(watched, batch));
+        noteReached(watched, batch.event_seq);
+      }
       if (ended.size > 0) await tellEnded(watched, ended);
     } catch (error) {
       if (errorCode(error) === 'not_found') {

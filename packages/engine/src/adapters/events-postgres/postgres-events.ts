@@ -62,8 +62,12 @@ export async function createPostgresEvents(options: {
     publish(space, event) {
       outbox.add(space, event);
       speakSoon();
-      if (isStored(event)) catchUp.own(space, event);
-      else listeners.publish(space, event);
+      if (isStored(event)) {
+        catchUp.own(space, event);
+        return;
+      }
+      listeners.publish(space, event);
+      if (event.type === 'batch_progress') catchUp.reached(space, event.batch_id, event.seq);
     },
 
     subscribe(space, listener) {

@@ -56,6 +56,16 @@ export function noteEvent(watched: Watched, seq: number): void {
   watched.due.events = true;
 }
 
+/**
+ * Notes how many events a batch is known to have: one of them may not have been told, because the answer
+ * of the transaction that stored it got lost.
+ */
+export function noteReached(watched: Watched, seq: number): void {
+  // Before the first one that is told here, only what happens from now on is news.
+  if (watched.last === null) noteEvent(watched, seq + 1);
+  else if (seq > watched.last) noteEvent(watched, seq);
+}
+
 /** The frame its own process would have sent, by the counters in the Store. */
 export function progressFrame(watched: Watched, batch: Batch): SheafEvent {
   const finished = batch.total_items - batch.pending_items - batch.running_items;

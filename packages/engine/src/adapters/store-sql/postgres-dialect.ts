@@ -178,8 +178,7 @@ function firstOfEach(outcomes: readonly Outcome[]): readonly Outcome[] {
   if (outcomes.every(({ seq }, index) => index === 0 || seq > (outcomes[index - 1]?.seq ?? seq)))
     return outcomes;
   const seqs = new Set<number>();
-  const firsts = outcomes.filter(({ seq }) => seqs.size < seqs.add(seq).size);
-  return firsts;
+  return outcomes.filter(({ seq }) => seqs.size < seqs.add(seq).size);
 }
 
 /** Nearly every outcome: completed, with a result and nothing else. */
