@@ -1,6 +1,7 @@
 import { type RawBuilder, type SqlBool, sql } from 'kysely';
 import type { LeasedItem, Outcome } from '../../ports/leasing.ts';
 import type { Db, Dialect } from './dialect.ts';
+import { firstOfEach } from './first-of-each.ts';
 import { arrayLiteral, type Column } from './postgres-arrays.ts';
 import { isConflict, toProblem } from './postgres-problems.ts';
 
@@ -170,15 +171,6 @@ async function readFiles(
     .where(sql<boolean>`id = any(${arrayOf(texts([...ids]))})`)
     .execute();
   return new Map(files.map(({ id, ...file }) => [id, file]));
-}
-
-/** Of two outcomes of an item the first counts. A statement that met both would take either of them. */
-function firstOfEach(outcomes: readonly Outcome[]): readonly Outcome[] {
-  // Nearly always they come in order, each of another item.
-  if (outcomes.every(({ seq }, index) => index === 0 || seq > (outcomes[index - 1]?.seq ?? seq)))
-    return outcomes;
-  const seqs = new Set<number>();
-  return outcomes.filter(({ seq }) => seqs.size < seqs.add(seq).size);
 }
 
 /** Nearly every outcome: completed, with a result and nothing else. */

@@ -1,5 +1,6 @@
 import type { LeaseAnswer, LeasedItem, Outcome, RecordAnswer, RecordRequest } from '../../ports/leasing.ts';
 import type { NewItemRow } from '../../ports/store.ts';
+import { firstOfEach } from './first-of-each.ts';
 import type { Call } from './thread-messages.ts';
 
 /**
@@ -128,7 +129,8 @@ type PackedOutcomes = {
 };
 
 function packRequest(request: RecordRequest): PackedRequest {
-  const plain = request.outcomes.filter(isPlain);
+  const firsts = firstOfEach(request.outcomes);
+  const plain = firsts.filter(isPlain);
   const outcomes = {
     seq: plain.map((outcome) => outcome.seq),
     attempt: plain.map((outcome) => outcome.attempt),
@@ -137,7 +139,7 @@ function packRequest(request: RecordRequest): PackedRequest {
     bytes: plain.map((outcome) => outcome.bytes),
     started_at: plain.map((outcome) => outcome.started_at),
     duration_ms: plain.map((outcome) => outcome.duration_ms),
-    others: request.outcomes.filter((outcome) => !isPlain(outcome)),
+    others: firsts.filter((outcome) => !isPlain(outcome)),
   };
   return { ...request, outcomes };
 }
