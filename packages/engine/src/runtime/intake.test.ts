@@ -14,14 +14,17 @@ afterEach(async () => {
   for (const store of opened.splice(0)) await store.close();
 });
 
-test('starts a batch whose first call made it and broke off, when the call is repeated', async () => {
+test('finds the batch that a call made and started whose answer got lost, when the call is repeated', async () => {
   const store = await openMemoryStore();
   opened.push(store);
-  const dies = () => Promise.reject(new Error('the process ends here'));
   const create = (by: Store) =>
     intakeOf(by).create({ processor: 'probe', items: [{ name: 'one' }] }, { idempotency_key: 'k' });
 
-  await expect(create({ ...store, start: dies })).rejects.toThrow('ends here');
+  const loses: Store['create'] = async (...call) => {
+    await store.create(...call);
+    throw new Error('the process ends here');
+  };
+  await expect(create({ ...store, create: loses })).rejects.toThrow('ends here');
   const { batch, created } = await create(store);
 
   expect({ created, status: batch.status }).toEqual({ created: false, status: 'queued' });
