@@ -1,5 +1,5 @@
 import { hostname } from 'node:os';
-import { errorCode } from '@sheaf/protocol';
+import { errorCode, SheafError } from '@sheaf/protocol';
 import type { RecoveryReport } from '../api.ts';
 import type { Registry } from '../domain/registry.ts';
 import { turnsOf } from '../domain/turns.ts';
@@ -66,7 +66,7 @@ export async function startWorks(options: WorksOptions): Promise<Works> {
   const startedAt = clock.now();
   let worker: Worker | null = null;
   let disk: DiskGuard | null = null;
-  let unavailableAt = Number.NEGATIVE_INFINITY;
+  const toldAt = new Map<string, number>();
 
   const recover = (alone: boolean) =>
     store.recover({
@@ -167,18 +167,25 @@ export async function startWorks(options: WorksOptions): Promise<Works> {
   await sweep.now();
   return works;
 
+  /** In a cluster it is the disk of the database: what has run waits for room there, and others are told why. */
   async function onFullDisk(): Promise<void> {
-    await disk?.onFull();
+    if (options.isShared) {
+      onError(
+        new SheafError('storage_full', 'The disk of the database is full; make room and work goes on.'),
+      );
+    } else {
+      await disk?.onFull();
+    }
   }
 
   function onError(error: unknown): void {
     const code = errorCode(error);
     // Told once, by the watch and by the disk guard, not by everybody who meets them.
     if (code === 'storage_failed' || (code === 'storage_full' && disk !== null)) return;
-    if (code === 'store_unavailable') {
+    if (code === 'store_unavailable' || code === 'storage_full') {
       // Everything that looks at the Store meets it, several times a second.
-      if (performance.now() - unavailableAt < SAY_AGAIN_MS) return;
-      unavailableAt = performance.now();
+      if (performance.now() - (toldAt.get(code) ?? Number.NEGATIVE_INFINITY) < SAY_AGAIN_MS) return;
+      toldAt.set(code, performance.now());
     }
     options.onError(error);
   }
