@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream';
 /** What is known of stored bytes. */
 export type StoredBytes = { sha256: string; bytes: number };
 
-export type { BlobRef } from '../domain/doomed-bytes.ts';
+export type { BlobRef, RemovedBlob } from '../domain/doomed-bytes.ts';
 
 /**
  * Bytes, addressed by their sha256 and kept apart by space. Names never reach this port: a name is

@@ -12,7 +12,7 @@ import type {
   UpdateBatch,
   WorkerInfo,
 } from '@sheaf/protocol';
-import type { BlobRef } from './files.ts';
+import type { BlobRef, RemovedBlob } from './files.ts';
 import type { LeaseAnswer, ReadyBatch, RecordAnswer, RecordRequest, RenewAnswer, Served } from './leasing.ts';
 
 /** One batch of one space; every method that takes it answers `not_found` for anybody else's. */
@@ -199,13 +199,13 @@ export interface Store {
    * whose answer got lost may simply be made again. Pauses a batch whose failure budget is used up,
    * ends canaries, settles.
    *
-   * @param options.confirmed Bytes of outputs that were looked for, and found, after their removal.
+   * @param options.confirmed Bytes of outputs that were looked for, and found, after that removal.
    * @throws bytes_doomed when bytes of an output are claimed or removed: see `claimDoomed`.
    */
   record(
     requests: readonly RecordRequest[],
     now: number,
-    options?: { confirmed?: readonly BlobRef[] },
+    options?: { confirmed?: readonly RemovedBlob[] },
   ): Promise<RecordAnswer[]>;
   /** Keeps leases alive for another 6 s, and with them the right to start items. Not held: stop, the work is somebody else's. */
   renew(tokens: readonly string[], now: number): Promise<RenewAnswer[]>;
@@ -309,10 +309,10 @@ export interface Store {
   /**
    * Registers an uploaded file. Its bytes must be stored already; doomed ones are so no more.
    *
-   * @param options.confirmed Whether the bytes were looked for, and found, after their removal.
+   * @param options.confirmed The bytes, if they were looked for, and found, after that removal.
    * @throws bytes_doomed when they are claimed or removed: see `claimDoomed`.
    */
-  addFile(file: FileRow, options?: { confirmed?: boolean }): Promise<void>;
+  addFile(file: FileRow, options?: { confirmed?: readonly RemovedBlob[] }): Promise<void>;
   file(options: { space: string; file_id: string }): Promise<FileRow>;
   addRecords(options: {
     pack: string;

@@ -1,14 +1,14 @@
 import { setTimeout } from 'node:timers/promises';
 import { SheafError } from '@sheaf/protocol';
 import { type DoomedBytes, doomedBytesOf } from '../domain/doomed-bytes.ts';
-import type { BlobRef, Files } from '../ports/files.ts';
+import type { BlobRef, Files, RemovedBlob } from '../ports/files.ts';
 
 /** Removals take moments. Only after the death of a process there is nobody who ends them so soon. */
 export const PATIENCE_MS = 10_000;
 const LOOK_AGAIN_MS = 100;
 
 /** What became of bytes that could not be named because they were being removed. */
-export type Fate = { confirmed: BlobRef[]; lost: BlobRef[] };
+export type Fate = { confirmed: RemovedBlob[]; lost: BlobRef[] };
 
 /**
  * Names stored bytes. If equal ones were being removed meanwhile, it is named once more when that is
@@ -18,9 +18,9 @@ export type Fate = { confirmed: BlobRef[]; lost: BlobRef[] };
  */
 export async function nameStored<T>(
   files: Files,
-  name: (known: { confirmed: readonly BlobRef[] }) => Promise<T>,
+  name: (known: { confirmed: readonly RemovedBlob[] }) => Promise<T>,
 ): Promise<T> {
-  const confirmed: BlobRef[] = [];
+  const confirmed: RemovedBlob[] = [];
   for (const until = performance.now() + PATIENCE_MS; ; ) {
     try {
       return await name({ confirmed });
@@ -55,7 +55,8 @@ export async function fateOf(
   for (const blob of removed) {
     // What cannot be looked at is not there, either.
     const isThere = (await files.size(blob.space, blob.sha256).catch(() => null)) !== null;
-    (isThere ? fate.confirmed : fate.lost).push(blob);
+    if (isThere) fate.confirmed.push(blob);
+    else fate.lost.push(blob);
   }
   if (mayWait && claimed.length > 0) await setTimeout(LOOK_AGAIN_MS);
   return fate;

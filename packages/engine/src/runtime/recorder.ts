@@ -1,7 +1,7 @@
 import { ERRORS, errorCode, fingerprint } from '@sheaf/protocol';
 import { doomedBytesOf } from '../domain/doomed-bytes.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { BlobRef, Files } from '../ports/files.ts';
+import type { BlobRef, Files, RemovedBlob } from '../ports/files.ts';
 import type { Outcome, RecordAnswer, RecordRequest } from '../ports/leasing.ts';
 import type { Store } from '../ports/store.ts';
 import { fateOf, PATIENCE_MS } from './naming.ts';
@@ -98,7 +98,7 @@ export function createRecorder(options: {
 
   /** Equal bytes were being removed when outputs were to be named: what of them is there afterwards is named. */
   async function commitNamed({ request, resolve, reject }: Waiting): Promise<void> {
-    const confirmed: BlobRef[] = [];
+    const confirmed: RemovedBlob[] = [];
     let outcomes = request.outcomes;
     const until = performance.now() + PATIENCE_MS;
     const tryOnce = async () => {
@@ -133,7 +133,7 @@ export function createRecorder(options: {
 
   async function commit(
     requests: RecordRequest[],
-    confirmed: readonly BlobRef[] = [],
+    confirmed: readonly RemovedBlob[] = [],
   ): Promise<RecordAnswer[]> {
     for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(2 * waitMs, LONGEST_WAIT_MS)) {
       try {
@@ -160,7 +160,7 @@ export function createRecorder(options: {
   /** Something in the group cannot be written: one by one it is found, and becomes a failure of its own item. */
   async function commitApart(
     requests: RecordRequest[],
-    confirmed: readonly BlobRef[],
+    confirmed: readonly RemovedBlob[],
     error: unknown,
   ): Promise<RecordAnswer[]> {
     const [first, ...others] = requests;
@@ -177,7 +177,10 @@ export function createRecorder(options: {
     return store.record([{ ...first, outcomes: [asBadResult(outcome, error)] }], clock.now());
   }
 
-  async function commitEach(request: RecordRequest, confirmed: readonly BlobRef[]): Promise<RecordAnswer> {
+  async function commitEach(
+    request: RecordRequest,
+    confirmed: readonly RemovedBlob[],
+  ): Promise<RecordAnswer> {
     const answers: RecordAnswer[] = [];
     for (const outcome of request.outcomes) {
       answers.push(...(await commit([{ ...request, outcomes: [outcome], more: 0 }], confirmed)));

@@ -49,7 +49,7 @@ export function createUploads({
         ...stored,
         created_at: now,
       };
-      await nameStored(files, ({ confirmed }) => store.addFile(file, { confirmed: confirmed.length > 0 }));
+      await nameStored(files, (known) => store.addFile(file, known));
       return file;
     },
   };

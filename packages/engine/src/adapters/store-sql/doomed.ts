@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { bytesDoomed } from '../../domain/doomed-bytes.ts';
-import type { BlobRef } from '../../ports/files.ts';
+import type { BlobRef, RemovedBlob } from '../../ports/files.ts';
 import type { Store } from '../../ports/store.ts';
 import type { Session, Write } from './session.ts';
 import type { DoomedBlobTable } from './tables.ts';
@@ -87,22 +87,27 @@ export async function doom(tx: Write, blobs: readonly BlobRef[], now: number): P
 /**
  * Bytes that get a name in this transaction are doomed no more. One statement, unless some are.
  *
- * @param confirmed Bytes that were found after their removal: they were stored anew.
+ * @param confirmed Bytes that were found after this removal: they were stored anew.
  * @throws bytes_doomed for those that are being removed, or were removed and are not confirmed.
  */
 export async function revive(
   tx: Write,
   blobs: readonly BlobRef[],
-  confirmed: readonly BlobRef[],
+  confirmed: readonly RemovedBlob[],
 ): Promise<void> {
   const doomed = await lockDoomed(tx, blobs);
   if (doomed.length === 0) return;
-  const found = new Set(confirmed.map(nameOf));
-  const claimed = doomed.filter((blob) => blob.claimed_at !== null && blob.removed_at === null);
-  const removed = doomed.filter((blob) => blob.removed_at !== null && !found.has(nameOf(blob)));
-  if (claimed.length > 0 || removed.length > 0) {
-    throw bytesDoomed({ claimed: claimed.map(refOf), removed: removed.map(refOf) });
+  const found = new Map(confirmed.map((blob) => [nameOf(blob), blob.removed_at]));
+  const claimed: BlobRef[] = [];
+  const removed: RemovedBlob[] = [];
+  for (const { space, sha256, claimed_at, removed_at } of doomed) {
+    if (removed_at === null) {
+      if (claimed_at !== null) claimed.push({ space, sha256 });
+    } else if (found.get(nameOf({ space, sha256 })) !== removed_at) {
+      removed.push({ space, sha256, removed_at });
+    }
   }
+  if (claimed.length > 0 || removed.length > 0) throw bytesDoomed({ claimed, removed });
   await forget(tx, doomed);
 }
 
@@ -172,8 +177,4 @@ function bySpace(blobs: readonly BlobRef[]): [space: string, sums: string[]][] {
 
 function nameOf({ space, sha256 }: BlobRef): string {
   return `${space}/${sha256}`;
-}
-
-function refOf({ space, sha256 }: BlobRef): BlobRef {
-  return { space, sha256 };
 }

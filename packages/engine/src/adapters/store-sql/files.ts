@@ -12,9 +12,9 @@ type Keeping = Pick<
 /** The part of the Store that keeps uploads and the packs' own records. */
 export function keeping(session: Session): Keeping {
   return {
-    addFile: (file, { confirmed = false } = {}) =>
+    addFile: (file, { confirmed = [] } = {}) =>
       session.write(async (tx) => {
-        await revive(tx, [file], confirmed ? [file] : []);
+        await revive(tx, [file], confirmed);
         await tx.db
           .insertInto('file')
           .values({ ...file, batch_no: null, seq: null })

@@ -1,6 +1,6 @@
 import { isActive } from '@sheaf/protocol/words';
 import { sql } from 'kysely';
-import type { BlobRef } from '../../ports/files.ts';
+import type { RemovedBlob } from '../../ports/files.ts';
 import type { BatchPulse, Outcome, RecordAnswer, RecordRequest } from '../../ports/leasing.ts';
 import type { Store } from '../../ports/store.ts';
 import { revive } from './doomed.ts';
@@ -63,7 +63,7 @@ async function recordAll(
     dropped,
     confirmed,
     now,
-  }: { dropped: ReadonlySet<RecordRequest>; confirmed: readonly BlobRef[]; now: number },
+  }: { dropped: ReadonlySet<RecordRequest>; confirmed: readonly RemovedBlob[]; now: number },
 ): Promise<RecordAnswer[]> {
   const leases = await findLeases(tx, requests);
   const fenced = requests.filter((request) => leases.has(request.token) && !dropped.has(request));

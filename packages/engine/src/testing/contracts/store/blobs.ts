@@ -133,7 +133,8 @@ export function blobCases(test: StoreTest): void {
     const { details } = await refused(store.addFile(file), 'bytes_doomed');
     expect(details).toEqual({ claimed: [refOf(gone)], removed: [] });
     // Nobody can know yet whether they will be there.
-    await refused(store.addFile(file, { confirmed: true }), 'bytes_doomed');
+    const confirmed = [{ ...refOf(gone), removed_at: clock.now() }];
+    await refused(store.addFile(file, { confirmed }), 'bytes_doomed');
     await store.addFile(makeFile('a', { space: 'other' }));
     await refused(store.file({ space: 'default', file_id: file.id }), 'not_found');
     await store.endClaim({ claimed_at: clock.now(), removed: [], kept: blobs, now: clock.now() });
@@ -144,14 +145,26 @@ export function blobCases(test: StoreTest): void {
 
   test('takes removed bytes only from who has found them since', async (scene) => {
     const { store, clock } = scene;
-    const gone = await remove(scene, 'a');
+    const confirmed = [{ ...refOf(await remove(scene, 'a')), removed_at: clock.now() }];
     const file = makeFile('a');
     const { details } = await refused(store.addFile(file), 'bytes_doomed');
-    expect(details).toEqual({ claimed: [], removed: [refOf(gone)] });
-    await store.addFile(file, { confirmed: true });
+    expect(details).toEqual({ claimed: [], removed: confirmed });
+    await store.addFile(file, { confirmed });
     await store.addFile(makeFile('a'));
     clock.advance(HOUR_MS);
     expect(await claim(scene)).toEqual([]);
+  });
+
+  test('takes no bytes from who has found them before they were removed once more', async (scene) => {
+    const { store, clock } = scene;
+    const confirmed = [{ ...refOf(await remove(scene, 'a')), removed_at: clock.now() }];
+    await store.addFile(makeFile('a', { created_at: clock.now() - DAY_MS - 1 }), { confirmed });
+    await prune(scene);
+    clock.advance(1);
+    const removed = await claim(scene);
+    expect(removed).toHaveLength(1);
+    await store.endClaim({ claimed_at: clock.now(), removed, kept: [], now: clock.now() });
+    await refused(store.addFile(makeFile('a'), { confirmed }), 'bytes_doomed');
   });
 
   test('forgets a removal after an hour', async (scene) => {
@@ -177,10 +190,10 @@ export function blobCases(test: StoreTest): void {
       requests.push({ token: held.token, batch_id: batch.id, outcomes, more: 0, width: 1 });
     }
     const { details } = await refused(store.record(requests, clock.now()), 'bytes_doomed');
-    expect(details).toEqual({ claimed: [], removed: [refOf(removed)] });
+    const confirmed = [{ ...refOf(removed), removed_at: clock.now() }];
+    expect(details).toEqual({ claimed: [], removed: confirmed });
     for (const batch of batches) expect(await get(batch)).toMatchObject({ completed_items: 0 });
-    const confirmed = [refOf(removed)];
-    const other = [{ ...refOf(removed), space: 'other' }];
+    const other = confirmed.map((blob) => ({ ...blob, space: 'other' }));
     await refused(store.record(requests, clock.now(), { confirmed: other }), 'bytes_doomed');
     const answers = await store.record(requests, clock.now(), { confirmed });
     expect(answers.map(({ accepted }) => accepted)).toEqual([1, 1]);
