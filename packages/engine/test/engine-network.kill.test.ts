@@ -7,14 +7,15 @@ import type { Host } from './engine/hosted.ts';
 const LEASE_MS = 6_000;
 /** Longer than that. */
 const FAULT_MS = 8_000;
-const BATCH = { count: 2_000, wait_ms: 50 };
+/** One worker alone takes forty seconds for it: time enough for the other one to come back. */
+const BATCH = { count: 2_000, wait_ms: 80 };
 
 // Waiting is nearly all they do, so two wait together.
 describePostgres('a cluster whose network fails', (postgres) => {
   describe('and says so, or hears nothing', () => {
     it.concurrent('waits while nobody can reach the database, and goes on when all can again', async (context) => {
       const proxy = await openProxy(context);
-      const cluster = await openCluster(postgres, BATCH, context);
+      const cluster = await openCluster(postgres, { ...BATCH, wait_ms: 40 }, context);
       for (let hosts = 0; hosts < 2; hosts++) cluster.start(proxy.through(cluster.database));
       await cluster.begin();
       await proxy.refuse();
