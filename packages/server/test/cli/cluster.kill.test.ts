@@ -53,8 +53,8 @@ describePostgres(
       await world.untilDone(batch, 20);
       worker.kill('SIGKILL');
       expect(await world.ended(batch)).toMatchObject({ status: 'completed', completed_items: 120 });
-      // Only what the dead one had begun is begun once more.
-      expect(world.starts().length).toBeLessThanOrEqual(120 + 4);
+      // Only what the dead one had begun is begun once more, and what it had ended a moment before.
+      expect(world.starts().length).toBeLessThanOrEqual(120 + 2 * 4);
       await world.addsUp(batch);
     });
 
