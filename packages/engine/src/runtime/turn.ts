@@ -26,11 +26,11 @@ const START_RIGHT_MS = 1_000;
 const TURN_MS = 1_000;
 
 /** How long items gather for one commit: it costs as much as a small item, and the same for one and for many. */
-const GATHER_MS = 50;
+const GATHER_MS = 20;
 
 /**
- * The same for failures, which may have to pause the batch before many more follow, and for items that
- * must not run twice: what has ended and is not recorded yet is in doubt after a crash.
+ * The same for failures, which may have to pause the batch before many more follow; for items that must
+ * not run twice and are in doubt until they are recorded; and while slots are to change hands by a record.
  */
 const HASTY_GATHER_MS = 5;
 
@@ -186,7 +186,7 @@ export function startTurn(
     }
     if (records.size > 0 || isPlanned) return;
     if (isWorking() && unstarted() > 0 && ended.length < MAX_OUTCOMES / 2) {
-      gather(processor.idempotent && !ended.hasFailures ? GATHER_MS : HASTY_GATHER_MS);
+      gather(isInHurry() ? HASTY_GATHER_MS : GATHER_MS);
       return;
     }
     isPlanned = true;
@@ -196,17 +196,22 @@ export function startTurn(
     });
   }
 
+  function isInHurry(): boolean {
+    const isCalm = processor.idempotent && !ended.hasFailures && running.length >= aim();
+    return !isCalm || tools.mustYield(priority);
+  }
+
   /** Flushes after this long, or when it was to be flushed anyway, if that is sooner. */
   function gather(ms: number): void {
     const due = performance.now() + ms;
     if (gathering !== null && gathering.due <= due) return;
-    if (gathering !== null) clearTimeout(gathering.timer);
+    clearTimeout(gathering?.timer);
     gathering = { timer: setTimeout(flush, ms), due };
   }
 
   /** Records what has ended, and asks for more. A second record goes beside the first only when it is full. */
   function flush(): void {
-    if (gathering !== null) clearTimeout(gathering.timer);
+    clearTimeout(gathering?.timer);
     gathering = null;
     if (phase === 'over' || records.size >= MAX_RECORDS) return;
     if (records.size > 0 && !ended.isFull) return;
