@@ -33,7 +33,7 @@ const MAX_UNSTEADY = 5;
 export async function runTests(
   run: (args: string[]) => Promise<Output>,
   { projects, root }: { projects: string[]; root: string },
-): Promise<Output & { passed: number; failed: number; note: string }> {
+): Promise<Output & { passed: number; failed: number; isUnsteady: boolean; note: string }> {
   const selected = projects.map((project) => `--project=${project}`);
   const first = await look(run, selected, root);
   const { passed, skipped } = first;
@@ -105,7 +105,14 @@ function tell(
   if (skipped > 0) counts.push(`${skipped} skipped`);
   if (unsteady.length > 0)
     counts.push(`${unsteady.length} unsteady, they passed by themselves:\n      ${names}`);
-  return { ok, output: `${output}\n${names}`, passed, failed: failed.length, note: counts.join(', ') };
+  return {
+    ok,
+    output: `${output}\n\n${names}`,
+    passed,
+    failed: failed.length,
+    isUnsteady: unsteady.length > 0,
+    note: counts.join(', '),
+  };
 }
 
 const firstLine = (text: string): string => text.split('\n', 1)[0] ?? '';
