@@ -22,7 +22,7 @@ import {
   type Write,
   wrongStatus,
 } from './session.ts';
-import { settle, settleOrPause } from './settle.ts';
+import { settleIfDone, settleOrPause } from './settle.ts';
 import { startDraft } from './steer.ts';
 import type { RangeTable } from './tables.ts';
 
@@ -50,12 +50,12 @@ export function intake(session: Session): Pick<Store, 'create' | 'append' | 'rem
         judge('append', row.status);
         const firstSeq = row.next_seq;
         await addItems(tx, row, items);
-        if (items.length > 0) {
-          const totalItems = row.total_items + items.length;
-          await tx.emit(row, act.now, { type: 'items_added', count: items.length, total_items: totalItems });
-          if (isFinal(row.status)) await reopen(tx, row, act.now, act.by);
-        }
-        return { batch: await toBatch(tx.db, await reload(tx, row.no)), first_seq: firstSeq };
+        if (items.length === 0) return { batch: await toBatch(tx.db, row), first_seq: firstSeq };
+        const totalItems = row.total_items + items.length;
+        const added = { type: 'items_added', count: items.length, total_items: totalItems } as const;
+        const grown = await tx.emit(row, act.now, added);
+        const open = isFinal(row.status) ? await reopen(tx, row, act.now, act.by) : grown;
+        return { batch: await toBatch(tx.db, open), first_seq: firstSeq };
       }),
 
     removeItem: (act) =>
@@ -63,24 +63,17 @@ export function intake(session: Session): Pick<Store, 'create' | 'append' | 'rem
         const row = await lockBatch(tx, act);
         judge('remove', row.status);
         await removeItem(tx, row, act.seq);
-        await tx.emit(row, act.now, { type: 'item_removed', item_seq: act.seq, by: act.by });
-        await settleOrPause(tx, await reload(tx, row.no), act.now, act.by);
-        return toBatch(tx.db, await reload(tx, row.no));
+        const left = await tx.emit(row, act.now, { type: 'item_removed', item_seq: act.seq, by: act.by });
+        return toBatch(tx.db, await settleOrPause(tx, left, act.now, act.by));
       }),
 
     seal: (act) =>
       session.write(async (tx) => {
         const row = await lockBatch(tx, act);
-        if (judge('seal', row.status) === 'go' && row.open === 1) {
-          await tx.db
-            .updateTable('batch')
-            .set({ open: 0, updated_at: act.now })
-            .where('no', '=', row.no)
-            .execute();
-          await tx.emit(row, act.now, { type: 'batch_changed', fields: ['open'], by: act.by });
-          await settle(tx, row.no, act.now, act.by);
-        }
-        return toBatch(tx.db, await reload(tx, row.no));
+        if (judge('seal', row.status) === 'already' || row.open === 0) return toBatch(tx.db, row);
+        const closed = { type: 'batch_changed' as const, fields: ['open'], by: act.by };
+        const sealed = await tx.emit(row, act.now, closed, { open: 0 });
+        return toBatch(tx.db, await settleIfDone(tx, sealed, act.now, act.by));
       }),
   };
 }
@@ -294,13 +287,9 @@ async function addRange(tx: Write, row: BatchRow, from: number, to: number): Pro
   await tx.db.insertInto('range').values(range).execute();
 }
 
-async function reopen(tx: Write, row: BatchRow, now: number, by: string): Promise<void> {
-  await tx.db
-    .updateTable('batch')
-    .set({ status: 'queued', completed_at: null, updated_at: now })
-    .where('no', '=', row.no)
-    .execute();
-  await tx.emit(row, now, { type: 'batch_status', status: 'queued', pause_reason: null, by });
+function reopen(tx: Write, row: BatchRow, now: number, by: string): Promise<BatchRow> {
+  const queued = { type: 'batch_status', status: 'queued', pause_reason: null, by } as const;
+  return tx.emit(row, now, queued, { status: 'queued', completed_at: null });
 }
 
 /** Only what waits can be removed: the free range that covers it is shrunk, split or deleted. */

@@ -156,7 +156,7 @@ async function recoverBatch(
   // Without a word from anybody, only lost work of a processor that must not run twice is held back.
   const isHeld = own === 'review' || (own === null && lost.length > 0 && review.includes(row.processor));
   tx.wake(no, now);
-  if (isHeld && (await pauseFor(tx, row, 'interrupted', now))) report.interrupted.push(row.id);
+  if (isHeld && (await pauseFor(tx, row, 'interrupted', now)) !== null) report.interrupted.push(row.id);
   else if (lost.length > 0) report.recovered.push(row.id);
 }
 

@@ -4,7 +4,7 @@ import type { Store } from '../../ports/store.ts';
 import { clearedBatch } from './give-back.ts';
 import { freeRangeOf } from './intake.ts';
 import { toBatch } from './rows.ts';
-import { type BatchRow, reload, type Session, type Write, wrongStatus } from './session.ts';
+import { type BatchRow, type Session, type Write, wrongStatus } from './session.ts';
 import { settleOrPause } from './settle.ts';
 import type { RangeTable } from './tables.ts';
 
@@ -17,18 +17,12 @@ export function retrying(session: Session): Pick<Store, 'retry'> {
       session.write(async (tx) => {
         const row = await clearedBatch(tx, act, 'retry');
         const chosen = await choose(tx, row, act);
-        const retried = chosen === null ? 0 : await takeBack(tx, row, act, chosen);
-        if (retried > 0 && isFinal(row.status)) {
-          const { status } = await reload(tx, row.no);
-          await tx.emit(row, act.now, {
-            type: 'batch_status',
-            status,
-            pause_reason: null,
-            by: act.by,
-          });
-        }
-        await settleOrPause(tx, await reload(tx, row.no), act.now, act.by);
-        return { batch: await toBatch(tx.db, await reload(tx, row.no)), retried };
+        const taken = chosen === null ? null : await takeBack(tx, row, act, chosen);
+        const after = taken?.row ?? row;
+        const told = { type: 'batch_status', status: after.status, pause_reason: null, by: act.by } as const;
+        const open = taken !== null && isFinal(row.status) ? await tx.emit(row, act.now, told) : after;
+        const settled = await settleOrPause(tx, open, act.now, act.by);
+        return { batch: await toBatch(tx.db, settled), retried: taken?.count ?? 0 };
       }),
   };
 }
@@ -122,13 +116,19 @@ async function isHeld(tx: Write, batchNo: number, item: { seq: number; attempt: 
   return rows.length > 0;
 }
 
-async function takeBack(tx: Write, row: BatchRow, act: RetryAct, chosen: Chosen): Promise<number> {
+/** Null when there was nothing to take. */
+async function takeBack(
+  tx: Write,
+  row: BatchRow,
+  act: RetryAct,
+  chosen: Chosen,
+): Promise<{ count: number; row: BatchRow } | null> {
   const configNo = act.config === undefined ? row.config_no : await addConfig(tx, row, act.config);
   const failed = chosen.failed === null ? none : await takeFailed(tx, row, configNo, chosen.failed);
   const cancelled =
     chosen.cancelled === null ? none : await takeCancelled(tx, row, configNo, chosen.cancelled);
   const taken = failed.failed + failed.skipped + cancelled.cancelled;
-  if (taken === 0) return 0;
+  if (taken === 0) return null;
   const round = row.round + (isFinal(row.status) ? 1 : 0);
   const failedItems = row.failed_items - failed.failed;
   const budgetFailed = Math.min(row.budget_failed, failedItems);
@@ -161,8 +161,8 @@ async function takeBack(tx: Write, row: BatchRow, act: RetryAct, chosen: Chosen)
     }))
     .where('no', '=', row.no)
     .execute();
-  await tx.emit(row, act.now, { type: 'items_retried', count: taken, round, by: act.by });
-  return taken;
+  const retried = { type: 'items_retried', count: taken, round, by: act.by } as const;
+  return { count: taken, row: await tx.emit(row, act.now, retried) };
 }
 
 async function addConfig(tx: Write, row: BatchRow, config: Record<string, unknown>): Promise<number> {

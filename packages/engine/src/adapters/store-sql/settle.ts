@@ -1,6 +1,6 @@
 import type { BatchStatus, FailureBudget, PauseReason, Policies } from '@sheaf/protocol';
 import { sql } from 'kysely';
-import { type BatchRow, reload, stopClock, type Write } from './session.ts';
+import { type BatchRow, stopClock, type Write } from './session.ts';
 
 /** The least number of finished items before a share of failures means anything. */
 const BUDGET_WARM_UP = 50;
@@ -10,14 +10,9 @@ type Settled = { no: number; id: string; space: string; status: BatchStatus };
 /**
  * Ends a batch whose counters say that nothing is left; the last statement of every transaction that
  * may finish one. It reads only the batch's own locked row: two last records on two machines would
- * not see each other's items, and the batch would run for ever.
+ * not see each other's items, and the batch would run for ever. Answers the row if it did end.
  */
-export async function settle(
-  tx: Write,
-  batchNo: number,
-  now: number,
-  by: string,
-): Promise<BatchStatus | null> {
+export async function settle(tx: Write, batchNo: number, now: number, by: string): Promise<BatchRow | null> {
   const { rows } = await sql<Settled>`
     update batch set
       status = case
@@ -33,8 +28,7 @@ export async function settle(
     returning no, id, space, status`.execute(tx.db);
   const [row] = rows;
   if (row === undefined) return null;
-  await tx.emit(row, now, { type: 'batch_status', status: row.status, pause_reason: null, by });
-  return row.status;
+  return tx.emit(row, now, { type: 'batch_status', status: row.status, pause_reason: null, by });
 }
 
 /**
@@ -50,8 +44,7 @@ export async function settleOrPause(tx: Write, before: BatchRow, now: number, by
   if (row.failed_items > row.budget_failed) {
     const { failure_budget } = JSON.parse(row.policies) as Policies;
     if (failure_budget !== null && isUsedUp(failure_budget, row)) {
-      await pauseFor(tx, row, 'failure_budget', now);
-      return reload(tx, row.no);
+      return (await pauseFor(tx, row, 'failure_budget', now)) ?? row;
     }
   }
   return row;
@@ -59,8 +52,7 @@ export async function settleOrPause(tx: Write, before: BatchRow, now: number, by
 
 /** Like `settle`, for a caller that holds the row as it is. Answers the row as it stands afterwards. */
 export async function settleIfDone(tx: Write, row: BatchRow, now: number, by: string): Promise<BatchRow> {
-  const isSettled = isDone(row) && (await settle(tx, row.no, now, by)) !== null;
-  return isSettled ? reload(tx, row.no) : row;
+  return (isDone(row) ? await settle(tx, row.no, now, by) : null) ?? row;
 }
 
 /** What the update of `settle` asks for as well. */
@@ -86,21 +78,19 @@ async function endCanary(tx: Write, row: BatchRow, now: number, by: string): Pro
       from item where batch_no = ${row.no} and seq <= ${row.canary_to}`.execute(tx.db);
     const { passed, total } = rows[0] ?? { passed: 0, total: 0 };
     if (Number(passed) * 100 >= canary.min_pass_percent * Number(total)) {
-      await tx.db
-        .updateTable('batch')
-        .set({ canary_to: null, updated_at: now })
-        .where('no', '=', row.no)
-        .execute();
-      await tx.emit(row, now, { type: 'batch_changed', fields: ['canary'], by });
-      return reload(tx, row.no);
+      return tx.emit(row, now, { type: 'batch_changed', fields: ['canary'], by }, { canary_to: null });
     }
   }
-  await pauseFor(tx, row, 'canary', now);
-  return reload(tx, row.no);
+  return (await pauseFor(tx, row, 'canary', now)) ?? row;
 }
 
-/** The system's own pause: only from an active state, never over a user's. */
-export async function pauseFor(tx: Write, row: BatchRow, reason: PauseReason, now: number): Promise<boolean> {
+/** The system's own pause: only from an active state, never over a user's. Answers the row if it paused. */
+export async function pauseFor(
+  tx: Write,
+  row: BatchRow,
+  reason: PauseReason,
+  now: number,
+): Promise<BatchRow | null> {
   const result = await tx.db
     .updateTable('batch')
     .set({
@@ -114,7 +104,6 @@ export async function pauseFor(tx: Write, row: BatchRow, reason: PauseReason, no
     .where('no', '=', row.no)
     .where('status', 'in', ['queued', 'running'])
     .executeTakeFirst();
-  if (result.numUpdatedRows === 0n) return false;
-  await tx.emit(row, now, { type: 'batch_status', status: 'paused', pause_reason: reason, by: 'system' });
-  return true;
+  if (result.numUpdatedRows === 0n) return null;
+  return tx.emit(row, now, { type: 'batch_status', status: 'paused', pause_reason: reason, by: 'system' });
 }
