@@ -101,15 +101,11 @@ export function createRecorder(options: {
     const confirmed: RemovedBlob[] = [];
     let outcomes = request.outcomes;
     const until = performance.now() + PATIENCE_MS;
-    const tryOnce = async () => {
-      const [answer] = await commit([{ ...request, outcomes }], confirmed);
-      if (answer === undefined) throw new Error('The Store answered too few requests.');
-      resolve({ ...answer, outcomes });
-    };
-    for (let isDone = false; !isDone; ) {
+    for (;;) {
       try {
-        await tryOnce();
-        isDone = true;
+        const [answer] = await commit([{ ...request, outcomes }], confirmed);
+        if (answer === undefined) throw new Error('The Store answered too few requests.');
+        return resolve({ ...answer, outcomes });
       } catch (error) {
         const doomed = doomedBytesOf(error);
         if (doomed === null) return reject(error);
