@@ -53,9 +53,7 @@ export function checkLedger(
       problems.push(problem('lost', `${attempt} ran, and its batch is gone`));
     const tries = (book.tries.get(attempt) ?? 0) + 1;
     book.tries.set(attempt, tries);
-    const isExcused =
-      may_repeat || known?.was_broken_off !== false || lostChild(image.batches.get(start.batch_id));
-    if (tries > 1 && !isExcused)
+    if (tries > 1 && !may_repeat && known !== undefined && !known.was_broken_off)
       problems.push(problem('ledger', `${attempt} started ${tries} times, and nobody had broken it off`));
     if (stoodStill(known, image.batches.get(start.batch_id)))
       problems.push(
@@ -73,15 +71,6 @@ export function checkLedger(
 function stoodStill(known: Known | undefined, batch: BatchImage | undefined): boolean {
   const found = known?.found ?? null;
   return found !== null && !isActive(found.status) && found.event_seq === batch?.event_seq;
-}
-
-/**
- * Whether a child died of one of the batch's items. Those that ran before it in the same row, and were
- * not told yet, go back unburned: rows are for items that may run twice.
- */
-function lostChild(batch: BatchImage | undefined): boolean {
-  const all = [...(batch?.attempts ?? []), ...(batch?.items ?? [])];
-  return all.some(({ error_code }) => error_code === 'crashed');
 }
 
 function checkBatch(batch: BatchImage, book: Ledger): Problem[] {

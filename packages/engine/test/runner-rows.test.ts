@@ -78,6 +78,11 @@ test.each<Deed>(['abort', 'kill_itself', 'exit'])(
   },
 );
 
+test('what ran before an item that ends the process is told', async () => {
+  const results = await runRow([deed('pid'), deed('pid'), deed('exit')]);
+  expect(results.map((result) => result?.ok)).toEqual([true, true, false]);
+});
+
 test('an error that nobody caught ends its item only', async () => {
   const results = await runRow([deed('pid'), deed('stray_rejection'), deed('pid')]);
   expect(told(results[0])).toBeTypeOf('number');

@@ -61,6 +61,8 @@ let loading: Promise<boolean> = Promise.resolve(true);
 const flushOutput = captureOutput(logLine);
 process.on('uncaughtException', endByStrayError);
 process.on('disconnect', endWithParent);
+// Code of an item may end the process: what others before it have reached is told, and not done again.
+process.on('exit', () => flush());
 await startWatchdog();
 process.on('message', (message: ParentMessage) => {
   if (message.do === 'load') loading = load(message.module);
