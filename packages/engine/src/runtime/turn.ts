@@ -29,8 +29,8 @@ const TURN_MS = 1_000;
 const GATHER_MS = 20;
 
 /**
- * The same for failures, which may have to pause the batch before many more follow; for items that must
- * not run twice and are in doubt until they are recorded; and while slots are to change hands by a record.
+ * The same where few would gather; for failures, which may have to pause the batch before many follow; for
+ * items that must not run twice, as they are in doubt until then; and while slots are to change hands.
  */
 const HASTY_GATHER_MS = 5;
 
@@ -198,7 +198,7 @@ export function startTurn(
 
   function isInHurry(): boolean {
     const isCalm = processor.idempotent && !ended.hasFailures && running.length >= aim();
-    return !isCalm || tools.mustYield(priority);
+    return !isCalm || pace() * GATHER_MS < 1_000 || tools.mustYield(priority);
   }
 
   /** Flushes after this long, or when it was to be flushed anyway, if that is sooner. */
