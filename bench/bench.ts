@@ -26,12 +26,12 @@ export type Bench = {
   judge(median: Median): Line[];
 };
 
-/** A rate of ours beside another one; with a floor, the share of it that ours has to reach. */
+/** A rate of ours that has to reach a share of another one. */
 export function shareLine(options: {
   label: string;
   ours: number;
   other: { name: string; rate: number };
-  floor_percent?: number;
+  floor_percent: number;
 }): Line {
   const { label, ours, other, floor_percent: floor } = options;
   const percent = Math.round((ours / other.rate) * 100);
@@ -39,8 +39,8 @@ export function shareLine(options: {
     label,
     ours: `${rate(ours)}/s`,
     against: `${other.name} ${rate(other.rate)}/s: ${percent} %`,
-    floor: floor === undefined ? '' : `${floor} %`,
-    ok: floor === undefined ? null : percent >= floor,
+    floor: `${floor} %`,
+    ok: percent >= floor,
   };
 }
 

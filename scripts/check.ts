@@ -15,7 +15,7 @@ type Result = { ok: boolean; output: string };
 type Counts = { passed: number; failed: number };
 type Step = {
   name: string;
-  run: () => Promise<Result & Partial<Counts> & { isUnsteady?: boolean; note?: string }>;
+  run: () => Promise<Result & Partial<Counts> & { note?: string }>;
 };
 
 const root = join(import.meta.dirname, '..');
@@ -48,10 +48,10 @@ async function runSteps(steps: Step[]): Promise<Counts> {
   const sum = { passed: 0, failed: 0 };
   for (const { name, run } of steps) {
     const started = performance.now();
-    const { ok, output, passed = 0, failed = 0, isUnsteady = false, note = '' } = await run();
+    const { ok, output, passed = 0, failed = 0, note = '' } = await run();
     const seconds = ((performance.now() - started) / 1000).toFixed(1);
     console.log(`${ok ? 'ok  ' : 'FAIL'}  ${name.padEnd(6)} ${seconds.padStart(6)} s  ${note}`.trimEnd());
-    if (!ok || isUnsteady) console.log(indent(output));
+    if (!ok) console.log(indent(output));
     sum.passed += passed;
     sum.failed += ok ? 0 : Math.max(1, failed);
   }

@@ -90,7 +90,7 @@ function benchOf({ name, about, size: sizes, rounds, width, from }: Kind): Bench
         label: name,
         ours: median('ours', 'rate'),
         other: { name: 'sharp', rate: median('raw', 'rate') },
-        ...(from === 'camera' ? { floor_percent: 95 } : {}),
+        floor_percent: 95,
       }),
     ],
   };
