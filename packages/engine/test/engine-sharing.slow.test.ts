@@ -14,13 +14,19 @@ const endless = createLedger({ name: 'endless', run: takes(20) });
 const small = createLedger({ name: 'small', run: takes(20) });
 const growing = createLedger({ name: 'growing', run: waits });
 const shrinking = createLedger({ name: 'shrinking', run: waits });
+const humble = createLedger({ name: 'humble', run: waits });
+const urgent = createLedger({ name: 'urgent', run: waits });
 const mixed = createLedger({
   name: 'mixed',
   run: (item, context, gate) => (item.seq === 1 ? gate.pass() : takes(5)(item, context)),
 });
 
-const all = [crowd, steady, gated, instant, other, low, high, endless, small, growing, shrinking, mixed];
-const world = shareWorld({ concurrency: 6, processors: all.map((ledger) => ledger.processor) });
+const quick = [instant, other, crowd, steady, low, high, endless, small];
+const held = [gated, growing, shrinking, humble, urgent, mixed];
+const world = shareWorld({
+  concurrency: 6,
+  processors: [...quick, ...held].map((ledger) => ledger.processor),
+});
 
 const countOf = (ledger: Ledger, batch: { id: string }) =>
   ledger.starts.filter((start) => start.batch_id === batch.id).length;
@@ -78,7 +84,7 @@ describe('the concurrency of a batch', () => {
 
 describe('batches side by side', () => {
   it('share the slots: a huge one does not starve a small one', async () => {
-    const huge = await world.make({ processor: 'instant', items: numbered(100_000), concurrency: 100 });
+    const huge = await world.make({ processor: 'instant', items: numbered(200_000), concurrency: 100 });
     await until('the huge one runs', () => instant.starts.length > 1_000);
     const little = await world.make({ processor: 'other', items: numbered(10) });
     await world.end(little);
@@ -138,5 +144,25 @@ describe('batches side by side', () => {
     await world.end(second);
     await until('the first goes on', () => countOf(low, first) > before);
     await world.engine.cancel({ batch_id: first.id });
+  });
+
+  it('leave a slot that comes free to a higher one, which takes it only with its next record', async () => {
+    const higher = await world.make({
+      processor: 'urgent',
+      items: numbered(6),
+      concurrency: 5,
+      priority: 9,
+    });
+    await until('the higher one has five slots', () => urgent.atWork === 5);
+    const lower = await world.make({ processor: 'humble', items: numbered(3), priority: 2 });
+    await until('the lower one has the sixth', () => humble.atWork === 1);
+    await world.engine.update({ batch_id: higher.id, fields: { concurrency: 6 } });
+    humble.release(1);
+    await until('the higher one has all slots', () => urgent.atWork === 6);
+    expect(humble.starts).toHaveLength(1);
+    urgent.open();
+    humble.open();
+    await world.end(higher);
+    await world.end(lower);
   });
 });

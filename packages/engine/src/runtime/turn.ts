@@ -103,10 +103,10 @@ export function startTurn(
   let gathering: { timer: NodeJS.Timeout; due: number } | null = null;
   // The last record asked for more and got nothing: all that is ready is in somebody's hands.
   let isDry = false;
-  // What the last record found. It tells others how much this turn needs, so renewals do not touch it.
-  let wasDry = false;
   // The last record asked for more width than it got.
   let isNarrow = false;
+  // What the last record found. It tells others how much this turn needs, so renewals do not touch it.
+  let found = { isDry, isNarrow };
   let hasVoid = false;
   let finished = 0;
   /** Items that were handed to slots and have no outcome yet: they run, wait in a row, or are being stored. */
@@ -307,7 +307,7 @@ export function startTurn(
       Object.assign(configs, answer.configs);
     }
     isDry = more > 0 && answer.items.length === 0;
-    if (more > 0) wasDry = isDry;
+    found = { isDry: more > 0 ? isDry : found.isDry, isNarrow };
     setWidth(answer.width);
     isBatchActive = isActive(answer.batch.status);
     tools.onPulse(answer.batch, outcomes);
@@ -359,7 +359,8 @@ export function startTurn(
     },
     get demand() {
       if (!isWorking()) return running.length;
-      return lease.alone ? 1 : Math.min(concurrency, wasDry ? running.length + unstarted() : concurrency);
+      const most = found.isNarrow ? Math.max(width, running.length) : concurrency;
+      return found.isDry ? Math.min(most, running.length + unstarted()) : most;
     },
     get confirmed_at() {
       return confirmedAt;

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as wait } from 'node:timers/promises';
 import type { Clock } from '../ports/clock.ts';
 import type { Dispatch, Turn } from '../ports/dispatch.ts';
 import type { Lease, Served } from '../ports/leasing.ts';
@@ -11,6 +12,9 @@ import { startTurn, type TurnTools } from './turn.ts';
 
 /** Renewals come twice as often as the right to start items lasts. */
 const RENEW_MS = 400;
+
+/** How long a turn is left alone for which there is no room, before it is looked at again. */
+const TAKEN_MS = 20;
 
 /** Longest wait for outcomes to be recorded: the disk may be full. */
 const HOLD_MS = 5_000;
@@ -84,15 +88,25 @@ export function startWorker(options: {
       }
       const turn = await dispatch.take(closing.signal);
       if (turn === null) return;
-      if (slots.free === 0 || quiet !== null) {
+      if (roomFor(turn.priority) === 0) {
         await dispatch.handBack(turn);
         await dispatch.offer([turn]);
+        await wait(TAKEN_MS);
         continue;
       }
       const work = serve(turn).catch(options.onError);
       busy.add(work);
       void work.finally(() => busy.delete(work));
     }
+  }
+
+  /**
+   * How many slots a turn could have now. One that is free may be spoken for: a higher turn at work here
+   * takes it with its next record, or says there that it needs none.
+   */
+  function roomFor(priority: number): number {
+    if (quiet !== null) return 0;
+    return Math.min(slots.free, shareOf({ priority, demand: slots.total }, turns, slots.total));
   }
 
   async function serve(turn: Turn): Promise<void> {
@@ -129,7 +143,7 @@ export function startWorker(options: {
   }
 
   async function work(turn: Turn, { idle }: { idle: boolean }): Promise<WorkEnd> {
-    const held = slots.take(slots.free);
+    const held = slots.take(idle ? slots.free : roomFor(turn.priority));
     if (held === 0) return { goesOn: true, next_ready_at: null, refused: null };
     const pace = paces.get(turn.batch_id) ?? 0;
     const token = randomUUID();
