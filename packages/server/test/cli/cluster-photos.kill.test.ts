@@ -3,14 +3,19 @@ import { copyFileSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describePostgres, openTemporaryBucket } from '@sheaf/engine/testing';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { canMakeNetworks, makeNetwork, type Network } from './network.ts';
 import { makePlace, type Place, until } from './sheaf.ts';
 
 const SAMPLES = join(import.meta.dirname, '..', '..', '..', 'packs', 'samples', 'photos');
 const COPIES = 4;
 
+const hasNetworks = canMakeNetworks();
+if (!hasNetworks) console.warn('Workers share the network of this machine: it lets us make no other.');
+
 describePostgres('photographs on two workers that share nothing but a database and a bucket', (postgres) => {
   let place: Place;
   let bucket: Awaited<ReturnType<typeof openTemporaryBucket>>;
+  const networks: Network[] = [];
 
   beforeEach(async () => {
     place = makePlace();
@@ -19,6 +24,7 @@ describePostgres('photographs on two workers that share nothing but a database a
 
   afterEach(async () => {
     await place.close();
+    for (const network of networks.splice(0)) await network.close();
     await bucket.close();
   });
 
@@ -36,8 +42,11 @@ describePostgres('photographs on two workers that share nothing but a database a
     const server = place.start(['up', '--port', '0', '--pools', 'nobody'], { env });
     await until(() => server.stdout().includes('Listens'), server.stderr, 30_000);
     const url = /http:\S+/.exec(server.stdout())?.[0] ?? '';
-    for (const _ of [1, 2]) {
-      const worker = place.start(['worker', '--concurrency', '1'], { env });
+    for (const name of ['one', 'two']) {
+      const network = hasNetworks ? await networkOf(name, [env.SHEAF_DATABASE, bucket.endpoint]) : undefined;
+      const reached = [url, bucket.endpoint].map((to) => network?.reaches(portOf(to)));
+      if (hasNetworks) expect(reached, 'the server, the bucket').toEqual([false, true]);
+      const worker = place.start(['worker', '--concurrency', '1', '--data-dir', name], { env, network });
       await until(() => worker.stdout().includes('^C stops safely'), worker.stderr, 30_000);
     }
     const run = place.start(
@@ -65,9 +74,22 @@ describePostgres('photographs on two workers that share nothing but a database a
     expect(sums.size).toBe(names.length / COPIES - 1);
     for (const name of outputs) expect(isWhole(join(place.dir, 'out', name)), name).toBe(true);
   });
+
+  /** From which nothing can be reached but these addresses. */
+  async function networkOf(name: string, urls: readonly string[]): Promise<Network> {
+    const ways = join(place.dir, `ways-${name}`);
+    mkdirSync(ways);
+    const network = await makeNetwork(ways, urls.map(portOf));
+    networks.push(network);
+    return network;
+  }
 });
 
 type Worker = { boot: string; running: number };
+
+function portOf(url: string): number {
+  return Number(new URL(url).port);
+}
 
 function copySamples(folder: string): string[] {
   mkdirSync(folder);

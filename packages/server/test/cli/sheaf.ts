@@ -2,6 +2,7 @@ import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Network } from './network.ts';
 import type { Command, Reply } from './one-process.ts';
 
 const BIN = join(import.meta.dirname, '..', '..', 'bin', 'sheaf.js');
@@ -24,7 +25,7 @@ export type Place = {
   /** Runs a command to its end: in a process of its own, or in the one that runs them all. */
   sheaf(args: readonly string[], options?: RunOptions): Promise<Ended>;
   /** Starts a command that is still running afterwards. */
-  start(args: readonly string[], options?: RunOptions): Running;
+  start(args: readonly string[], options?: StartOptions): Running;
   /** Starts the server, and answers when it can be reached. */
   up(...args: string[]): Promise<Running & { url: string }>;
   /** Ends whatever still runs and removes the folder. */
@@ -32,6 +33,9 @@ export type Place = {
 };
 
 export type RunOptions = { env?: Record<string, string>; input?: string; cwd?: string };
+
+/** @default network the machine's own */
+type StartOptions = RunOptions & { network?: Network | undefined };
 
 /**
  * The tests of processes (`vitest.config.ts` tells them) run each command in one of its own. The quick
@@ -43,7 +47,7 @@ export function makePlace(): Place {
   const dir = mkdtempSync(join(tmpdir(), 'sheaf-cli-'));
   const data = join(dir, 'sheaf-data');
   const running = new Set<Running>();
-  const start = (args: readonly string[], options: RunOptions = {}) => {
+  const start = (args: readonly string[], options: StartOptions = {}) => {
     const process = launch(args, { cwd: options.cwd ?? dir, ...options });
     running.add(process);
     void process.ended.then(() => running.delete(process));
@@ -74,8 +78,10 @@ export function makePlace(): Place {
   };
 }
 
-function launch(args: readonly string[], { env, input, cwd }: RunOptions): Running {
-  const child = spawn(process.execPath, [BIN, ...args], {
+function launch(args: readonly string[], { env, input, cwd, network }: StartOptions): Running {
+  const command = { program: process.execPath, args: [BIN, ...args] };
+  const { program, args: words } = network?.inside(command.program, command.args) ?? command;
+  const child = spawn(program, words, {
     cwd,
     env: environment(env),
     stdio: ['pipe', 'pipe', 'pipe'],
