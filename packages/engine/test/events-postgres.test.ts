@@ -209,6 +209,13 @@ describePostgres(
       let said = 0;
       await until('a second has passed', () => {
         here.publish('nobody', { type: 'batch_deleted', by: 'x', at: 0, seq: 1, batch_id: `bat_${said++}` });
+        here.publish('nobody', {
+          type: 'item_progress',
+          batch_id: 'bat_1',
+          seq: said,
+          step: 'x',
+          percent: 1,
+        });
         return performance.now() > end;
       });
       expect(said).toBeGreaterThan(20);

@@ -6,14 +6,16 @@ import { createOutbox } from './outbox.ts';
 /** What PostgreSQL takes in one NOTIFY. */
 const LIMIT = 8_000;
 
-test('says of each batch once what is new: the first event, whether it moved, which items ended', () => {
+test('says of each batch once what is new: the first event, whether it moved, which items ended, what they are at', () => {
   const outbox = createOutbox('me');
   outbox.add('default', stored('bat_1', 7));
   outbox.add('default', stored('bat_1', 6));
   outbox.add('default', stored('bat_1', 8));
   outbox.add('other', progress('bat_2'));
   outbox.add('other', ended('bat_2', [3, 5]));
-  outbox.add('other', { type: 'item_progress', batch_id: 'bat_3', seq: 1, step: 'x', percent: 1 });
+  outbox.add('other', step('bat_3', 1, 'decoding'));
+  outbox.add('other', step('bat_3', 1, 'developing'));
+  outbox.add('default', step('bat_1', 1, 'resizing'));
   const said = readMessage(writeMessage(outbox.next()));
   expect(said).toEqual({
     boot: 'me',
@@ -22,6 +24,10 @@ test('says of each batch once what is new: the first event, whether it moved, wh
       default: [{ batch_id: 'bat_1', first: 6, progress: false, ended: [] }],
       other: [{ batch_id: 'bat_2', first: 0, progress: true, ended: [3, 5] }],
     },
+    steps: [
+      { space: 'other', event: step('bat_3', 1, 'developing') },
+      { space: 'default', event: step('bat_1', 1, 'resizing') },
+    ],
   });
   expect(outbox.isEmpty()).toBe(true);
 });
@@ -48,6 +54,40 @@ test('never says more at once than PostgreSQL takes, and loses nothing by that',
   expect(Math.max(...told.map((news) => news.ended.length))).toBe(100);
 });
 
+test('tells steps in the room that ids leave, and drops the others', () => {
+  const [plain, full] = [createOutbox('me'), createOutbox('me')];
+  const wordy = '"\u0001😀'.repeat(100);
+  for (const outbox of [plain, full]) {
+    for (let i = 0; i < 250; i++) outbox.add('default', stored(id(i), 1));
+  }
+  for (let seq = 1; seq <= 10_000; seq++) full.add('default', step(id(0), seq, wordy));
+  const messages = empty(full.next, full.isEmpty);
+  expect(messages.map(({ spaces }) => spaces)).toEqual(
+    empty(plain.next, plain.isEmpty).map(({ spaces }) => spaces),
+  );
+  expect(messages.flatMap(({ steps }) => steps)).toEqual([]);
+
+  for (let seq = 1; seq <= 10_000; seq++) full.add('default', step(id(0), seq, wordy));
+  full.add('default', stored(id(1), 1));
+  const [last, ...more] = empty(full.next, full.isEmpty);
+  const { spaces, steps } = readMessage(writeMessage(last ?? full.next())) ?? full.next();
+  expect(more).toEqual([]);
+  expect(spaces).toMatchObject({ default: [{ batch_id: id(1) }] });
+  expect(steps.length).toBeGreaterThan(10);
+  expect(new Set(steps.map(({ event }) => event.step.length))).toEqual(new Set([80]));
+  const sizes = [...messages, last ?? full.next()].map((message) => bytesOf(writeMessage(message)));
+  expect(Math.max(...sizes)).toBeLessThan(LIMIT);
+});
+
+test('tells the last step of an item also when more report than one message holds', () => {
+  const outbox = createOutbox('me');
+  for (let seq = 1; seq <= 10_000; seq++) outbox.add('default', step(id(0), seq, 'begun'));
+  outbox.add('default', step(id(0), 1, 'done'));
+  const { steps } = outbox.next();
+  expect(steps[0]?.event.step).toBe('done');
+  expect(outbox.isEmpty()).toBe(true);
+});
+
 test('names a space as lost when there is news of too many batches, or a message did not go out', () => {
   const outbox = createOutbox('me');
   for (let i = 0; i <= 500; i++) outbox.add('crowded', stored(id(i), 1));
@@ -57,13 +97,13 @@ test('names a space as lost when there is news of too many batches, or a message
   expect(first).toMatchObject({ lost: ['crowded'], spaces: { calm: [{ batch_id: id(0) }] } });
   expect(outbox.isEmpty()).toBe(true);
   outbox.putBack(first);
-  expect(outbox.next()).toEqual({ boot: 'me', lost: ['crowded', 'calm'], spaces: {} });
+  expect(outbox.next()).toEqual({ boot: 'me', lost: ['crowded', 'calm'], spaces: {}, steps: [] });
 });
 
 test('names lost spaces in as many messages as it takes', () => {
   const outbox = createOutbox('me');
   const names = Array.from({ length: 300 }, (_, i) => `${'long'.repeat(15)} ${i}`);
-  outbox.putBack({ boot: 'me', lost: names, spaces: {} });
+  outbox.putBack({ boot: 'me', lost: names, spaces: {}, steps: [] });
   const messages = empty(outbox.next, outbox.isEmpty);
   expect(Math.max(...messages.map((message) => bytesOf(writeMessage(message))))).toBeLessThan(LIMIT);
   expect(messages.flatMap(({ lost }) => lost)).toEqual(names);
@@ -73,6 +113,20 @@ test('takes no message from strangers', () => {
   for (const payload of ['', 'hello', '7', 'null', '{}', '{"boot":"x","lost":3,"spaces":{}}', '[[]]']) {
     expect(readMessage(payload)).toBeNull();
   }
+});
+
+test('reads the message of a release that tells no steps, or other ones', () => {
+  const read = (more: object) => readMessage(JSON.stringify({ boot: 'x', lost: ['a'], spaces: {}, ...more }));
+  const known = { boot: 'x', lost: ['a'], spaces: {} };
+  for (const steps of [undefined, null, 'none', 7, { default: [] }]) {
+    expect(read({ steps })).toEqual({ ...known, steps: [] });
+  }
+  const strange = [null, 7, {}, [], [1, 'bat_1', 1, 'x', 1], ['default', 'bat_1', '1', 'x', 1]];
+  const longer = ['default', 'bat_1', 2, 'x', 'half', { of: 'a later release' }];
+  expect(read({ later: true, steps: [...strange, ['default', 'bat_1', 1, {}, 1], longer] })).toEqual({
+    ...known,
+    steps: [{ space: 'default', event: { ...step('bat_1', 2, 'x'), percent: null } }],
+  });
 });
 
 function empty(next: () => Message, isEmpty: () => boolean): Message[] {
@@ -92,6 +146,10 @@ function stored(batchId: string, seq: number): SheafEvent {
 function ended(batchId: string, seqs: number[]): SheafEvent {
   const jobs = seqs.map((seq) => ({ job_id: `${batchId}/${seq}`, success: true, result: null }));
   return { type: 'batch_jobs_complete', batch_id: batchId, jobs };
+}
+
+function step(batchId: string, seq: number, name: string) {
+  return { type: 'item_progress' as const, batch_id: batchId, seq, step: name, percent: 40 };
 }
 
 function progress(batchId: string): SheafEvent {

@@ -25,7 +25,8 @@ const LAST_MESSAGES = 4;
  *
  * What is published reaches the listeners of this process at once. The others learn by NOTIFY that a
  * batch has news, ids only, and read them in the Store: so a listener gets each stored event once and
- * in order, wherever it came from. After a lost connection everything that was missed is read.
+ * in order, wherever it came from. After a lost connection everything that was missed is read. What
+ * items are at is in no Store: it is told as it is, where there is room, and may be lost.
  *
  * @param options.boot Names this process; its own messages are not for itself.
  * @param options.clock That of the Store: database time.
@@ -100,6 +101,7 @@ export async function createPostgresEvents(options: {
       for (const news of batches) catchUp.hear(space, news);
     }
     for (const space of message.lost) catchUp.lookAll(space);
+    for (const { space, event } of message.steps) listeners.publish(space, event);
   }
 
   function speakSoon(): void {
