@@ -28,6 +28,10 @@ describePostgres('News of engines on one database', (postgres) => {
     await until('all was heard', () => there.every((list) => list.length > 0));
     expect(there).toEqual(told);
 
+    for (const { id, space } of batches) {
+      const { running } = await watching.progress({ space, batch_id: id });
+      expect(running).toMatchObject([{ seq: 1, step: `developing ${id}`, percent: 40 }]);
+    }
     ledger.open();
     for (const { id, space } of batches) await watching.wait({ space, batch_id: id });
     // What was heard of the other has come after all that it had said before.

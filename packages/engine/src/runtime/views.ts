@@ -1,6 +1,7 @@
 import { type Batch, isFinal, type Progress, SheafError } from '@sheaf/protocol';
 import type { Engine, Target } from '../api.ts';
 import type { Events } from '../ports/events.ts';
+import type { RunNews } from '../ports/runner.ts';
 import type { Store } from '../ports/store.ts';
 import type { Pulses } from './pulse.ts';
 import type { Worker } from './worker.ts';
@@ -46,14 +47,9 @@ export function createViews(options: {
   const withWaiting = (batch: Batch): Batch =>
     worker === null || isFinal(batch.status) ? batch : { ...batch, waiting_for: worker.waitingFor(batch.id) };
 
-  /** Steps and percents are known of this process's own items only. */
+  /** Steps and percents are known of this process's own items, and of others as far as they were heard. */
   async function running({ id, space, running_items: count }: Batch): Promise<Progress['running']> {
-    const own = (worker?.running(id) ?? []).map(({ item, news }) => ({
-      seq: item.seq,
-      name: nameOf(item),
-      step: news?.step ?? null,
-      percent: news?.percent ?? null,
-    }));
+    const own = (worker?.running(id) ?? []).map(({ item, news }) => seen(item, news));
     if (!options.isShared || count <= own.length) return own;
     const known = new Set(own.map(({ seq }) => seq));
     const { data } = await store.items({
@@ -65,7 +61,7 @@ export function createViews(options: {
     });
     const others = data
       .filter(({ seq }) => !known.has(seq))
-      .map((item) => ({ seq: item.seq, name: nameOf(item), step: null, percent: null }));
+      .map((item) => seen(item, events.heardOf?.(item.id) ?? null));
     return [...own, ...others];
   }
 
@@ -169,6 +165,9 @@ function nextNews(events: Events, space: string, batchId: string, signal: AbortS
   };
 }
 
-function nameOf(item: { seq: number; name: string | null; key: string | null }): string {
-  return item.name ?? item.key ?? `item-${item.seq}`;
+type Named = { seq: number; name: string | null; key: string | null };
+
+function seen(item: Named, news: RunNews | null): Progress['running'][number] {
+  const { step = null, percent = null } = news ?? {};
+  return { seq: item.seq, name: item.name ?? item.key ?? `item-${item.seq}`, step, percent };
 }

@@ -5,10 +5,11 @@ import { listenPostgres } from '../listen-postgres.ts';
 import { openPostgresPool } from '../postgres-pool.ts';
 import { createSpaceListeners } from '../space-listeners.ts';
 import { createCatchUp, type NewsSource } from './catch-up.ts';
+import { createHeardSteps } from './heard-steps.ts';
 import { readMessage, writeMessage } from './message.ts';
 import { createOutbox } from './outbox.ts';
 
-export type PostgresEvents = Events & {
+export type PostgresEvents = Required<Events> & {
   /** Tells the others what they were not told yet, and ends. */
   close(): Promise<void>;
 };
@@ -42,6 +43,7 @@ export async function createPostgresEvents(options: {
   const { url, boot, store, clock, channel = 'sheaf_events' } = options;
   const listeners = createSpaceListeners();
   const outbox = createOutbox(boot);
+  const heard = createHeardSteps(clock);
   const catchUp = createCatchUp({ store, clock, tell: listeners.publish });
   const pool = openPostgresPool({ url, application_name: 'sheaf events', max: 1, query_timeout: 5_000 });
   let isClosed = false;
@@ -80,6 +82,8 @@ export async function createPostgresEvents(options: {
       };
     },
 
+    heardOf: heard.of,
+
     async close() {
       if (isClosed) return;
       isClosed = true;
@@ -101,7 +105,10 @@ export async function createPostgresEvents(options: {
       for (const news of batches) catchUp.hear(space, news);
     }
     for (const space of message.lost) catchUp.lookAll(space);
-    for (const { space, event } of message.steps) listeners.publish(space, event);
+    for (const { space, event } of message.steps) {
+      heard.note(event);
+      listeners.publish(space, event);
+    }
   }
 
   function speakSoon(): void {
