@@ -184,29 +184,42 @@ function isPlain({ status, metrics }: Outcome): boolean {
  * planner, which knows nothing of a new batch yet, think that to walk the whole of it is cheap.
  */
 function given(batchNo: number, columns: Record<string, Column>): RawBuilder<unknown> {
-  const listed = Object.entries(columns).map(
-    ([name, column]) => sql`unnest(${arrayOf(column)}) as ${sql.ref(name)}`,
-  );
+  const listed = Object.entries(columns).map(([name, column]) => sql`${eachOf(column)} as ${sql.ref(name)}`);
   return sql`(select ${batchNo}::bigint as batch_no, ${sql.join(listed)}) o`;
+}
+
+/** Attempts and configs hardly ever differ within a chunk: then one value stands for all. */
+function eachOf(column: Column): RawBuilder<unknown> {
+  const { type, values } = column;
+  const [first] = values;
+  const isOne = type === 'bigint' && values.length > 1 && values.every((value) => value === first);
+  return isOne ? sql`${first}::bigint` : sql`unnest(${arrayOf(column)})`;
 }
 
 const IS_OPEN = sql`i.batch_no = o.batch_no and i.seq = o.seq and i.status is null and i.attempt < o.attempt`;
 
 async function writePlain(db: Db, batchNo: number, list: readonly Outcome[], now: number): Promise<number[]> {
-  const { rows } = await sql<{ seq: number }>`update item i set status = 'completed', attempt = o.attempt,
-      config_no = o.config_no, result = o.result, error_kind = null, error_code = null, error_message = null,
-      metrics = null, started_at = o.started_at, duration_ms = o.duration_ms, finished_at = ${now}
-    from ${given(batchNo, {
-      seq: ints(list.map((outcome) => outcome.seq)),
-      attempt: ints(list.map((outcome) => outcome.attempt)),
-      config_no: ints(list.map((outcome) => outcome.config_no)),
-      result: texts(list.map((outcome) => outcome.result)),
-      started_at: ints(list.map((outcome) => outcome.started_at)),
-      duration_ms: ints(list.map((outcome) => outcome.duration_ms)),
-    })}
-    where ${IS_OPEN}
-    returning i.seq`.execute(db);
-  return rows.map((row) => row.seq);
+  // Nearly always all of them were open; a list that says so would cost as much as reading as many items.
+  const { rows } = await sql<{ count: number; seqs: string | null }>`with written as (
+      update item i set status = 'completed', attempt = o.attempt, config_no = o.config_no, result = o.result,
+        error_kind = null, error_code = null, error_message = null, metrics = null,
+        started_at = o.started_at, duration_ms = o.duration_ms, finished_at = ${now}
+      from ${given(batchNo, {
+        seq: ints(list.map((outcome) => outcome.seq)),
+        attempt: ints(list.map((outcome) => outcome.attempt)),
+        config_no: ints(list.map((outcome) => outcome.config_no)),
+        result: texts(list.map((outcome) => outcome.result)),
+        started_at: ints(list.map((outcome) => outcome.started_at)),
+        duration_ms: ints(list.map((outcome) => outcome.duration_ms)),
+      })}
+      where ${IS_OPEN}
+      returning i.seq
+    )
+    select count(*) as count, case when count(*) < ${list.length} then string_agg(seq::text, ' ') end as seqs
+    from written`.execute(db);
+  const [{ count, seqs } = { count: 0, seqs: null }] = rows;
+  if (count === list.length) return list.map((outcome) => outcome.seq);
+  return seqs === null ? [] : seqs.split(' ').map(Number);
 }
 
 async function writeOthers(
