@@ -122,6 +122,73 @@ describePostgres('bytes that two sessions name and remove', (postgres) => {
     expect(await postgres.sql('select sha256 from sheaf.doomed_blob')).toHaveLength(0);
   });
 
+  test('stored bytes that are named while they are doomed are kept', async (scene) => {
+    const { clock } = scene;
+    const file = makeFile('a', { created_at: clock.now() });
+    const blobs = [{ space: file.space, sha256: file.sha256 }];
+    // The naming has found nothing doomed and is not seen yet: it is missed, and the claim makes up for it.
+    await during([insertFile(file)], async (end) => {
+      expect(await store.doomUnnamed({ blobs, now: clock.now() })).toEqual({ doomed: 1 });
+      await end('commit');
+    });
+    clock.advance(HOUR_MS);
+    expect(await claim(store, scene)).toEqual([]);
+    expect(await postgres.sql('select sha256 from sheaf.doomed_blob')).toHaveLength(0);
+  });
+
+  test('a naming neither waits for a dooming nor is lost to it', async (scene) => {
+    const { clock } = scene;
+    const file = makeFile('a', { created_at: clock.now() });
+    const dooming: [string, unknown[]] = [
+      'insert into doomed_blob (space, sha256, doomed_at) values ($1, $2, $3)',
+      [file.space, file.sha256, clock.now()],
+    ];
+    await during([dooming], async (end) => {
+      await store.addFile(file);
+      await end('commit');
+    });
+    clock.advance(HOUR_MS);
+    expect(await claim(store, scene)).toEqual([]);
+  });
+
+  test('a dooming waits for a naming that makes the bytes live again', async (scene) => {
+    const { clock } = scene;
+    const [before] = await doom(scene, 'a');
+    const named = makeFile('a', { created_at: clock.now() });
+    const blobs = [{ space: named.space, sha256: named.sha256 }];
+    const naming: [string, unknown[]][] = [
+      ['select 1 from doomed_blob where sha256 = $1 for update', [before?.sha256]],
+      insertFile(named),
+      ['delete from doomed_blob where sha256 = $1', [before?.sha256]],
+    ];
+    for (const how of ['rollback', 'commit'] as const) {
+      await during(naming, async (end) => {
+        const dooming = store.doomUnnamed({ blobs, now: clock.now() });
+        await until('it waits for the row', isWaiting);
+        await end(how);
+        await dooming;
+      });
+    }
+    clock.advance(HOUR_MS);
+    expect(await claim(store, scene)).toEqual([]);
+  });
+
+  test('namings and doomings of the same bytes at once end with a name and nothing claimed', async (scene) => {
+    const { clock } = scene;
+    const files = Array.from({ length: 60 }, (_, index) => makeFile(`picture ${index}`));
+    const blobs = files.map(({ space, sha256 }) => ({ space, sha256 }));
+    const doomings = Array.from({ length: 10 }, (_, index) =>
+      (index % 2 ? store : other).doomUnnamed({
+        blobs: index % 3 ? blobs : blobs.toReversed(),
+        now: clock.now(),
+      }),
+    );
+    await Promise.all([...doomings, ...files.map((file) => store.addFile(file))]);
+    clock.advance(HOUR_MS);
+    expect(await claim(other, scene)).toEqual([]);
+    expect(await store.doomUnnamed({ blobs, now: clock.now() })).toEqual({ doomed: 0 });
+  });
+
   test('two that prune at once forget no bytes', async (scene) => {
     const { draft, act, clock } = scene;
     const files = [makeFile('a'), makeFile('a')];

@@ -53,6 +53,7 @@ const WRITES = [
   'resumeAll',
   'expire',
   'prune',
+  'doomUnnamed',
   'claimDoomed',
   'endClaim',
   'checkInvariants',
