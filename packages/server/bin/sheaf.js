@@ -1,5 +1,5 @@
-#!/usr/bin/env -S node --max-semi-space-size=16
-// The flag bounds V8's space for young objects: it grows to 128 MB a thread otherwise, for no speed.
+#!/usr/bin/env -S MALLOC_ARENA_MAX=2 node --max-semi-space-size=8 --heap-growing-percent=75
+// Bounds what V8 and the C library take before they clean up: a server needs a third less, and is as fast.
 // JavaScript that any Node since 12 understands: this file has to run under whatever Node the machine
 // has, to go on under the Node that came with the package, or to say what is missing.
 // biome-ignore-start lint/style/useNodejsImportProtocol: Node 12 does not know the protocol
@@ -14,7 +14,8 @@ import { setFlagsFromString } from 'v8';
 // biome-ignore-end lint/style/useNodejsImportProtocol: see above
 
 const NEEDED = 24;
-const FLAGS = ['--max-semi-space-size=16'];
+const FLAGS = ['--max-semi-space-size=8', '--heap-growing-percent=75'];
+const ENVIRONMENT = { MALLOC_ARENA_MAX: '2' };
 const here = dirname(realpathSync(fileURLToPath(import.meta.url)));
 
 if (Number(process.versions.node.split('.')[0]) >= NEEDED) start();
@@ -63,6 +64,7 @@ function continueUnder(node) {
   }
   const child = spawn(node, FLAGS.concat(fileURLToPath(import.meta.url), process.argv.slice(2)), {
     stdio: 'inherit',
+    env: Object.assign({}, ENVIRONMENT, process.env),
   });
   const hasTerminal = process.stdin.isTTY || process.stdout.isTTY || process.stderr.isTTY;
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
