@@ -194,6 +194,18 @@ describe('adding items', () => {
     expect((await world.get(batch)).total_items).toBe(5_500);
   });
 
+  it('tells the first refusal, and keeps nothing behind it, though later items were read already', async () => {
+    const batch = await world.make({ processor: 'strict' });
+    const items: NewItem[] = numbered(6_000);
+    items[100] = { input: { n: 1 }, file_id: 'fil_00000000000000000000000000' };
+    items[5_500] = { input: { n: 'not a number' } };
+    await expect(world.engine.append({ batch_id: batch.id }, stream(items))).rejects.toMatchObject({
+      code: 'invalid',
+      details: { accepted: 100, errors: [{ pointer: '/items/100/file_id' }] },
+    });
+    expect((await world.get(batch)).total_items).toBe(100);
+  });
+
   it('keeps what came before the stream broke', async () => {
     const batch = await world.make({});
     async function* broken() {

@@ -134,9 +134,19 @@ export function createIntake(options: {
     let index = 0;
     let first: number | null = null;
 
-    async function write(some = rows): Promise<void> {
+    let writing: Promise<void> = Promise.resolve();
+
+    /** Sends off what has gathered, once what was sent before is written: the next rows gather meanwhile. */
+    async function flush(): Promise<void> {
+      await writing;
+      writing = write(rows);
+      // Whoever waits for it next is told.
+      writing.catch(() => undefined);
       rows = [];
       chars = 0;
+    }
+
+    async function write(some: readonly ItemRow[]): Promise<void> {
       if (some.length === 0) return;
       try {
         const answer = await store.append({ space, batch_id, by, now: clock.now() }, some);
@@ -161,13 +171,17 @@ export function createIntake(options: {
         rows.push(row);
         chars += (row.input?.length ?? 0) + (row.name?.length ?? 0);
         index += 1;
-        if (rows.length >= CHUNK_ROWS || chars >= CHUNK_CHARS) await write();
+        if (rows.length >= CHUNK_ROWS || chars >= CHUNK_CHARS) await flush();
       }
-      await write();
+      await flush();
+      await writing;
     } catch (error) {
       // What came before the refused item, or before the stream broke, is kept: the caller goes on from there.
-      await write().catch(() => undefined);
-      throw withAccepted(error, accepted);
+      // If it is refused itself, that comes first.
+      const earlier = await flush()
+        .then(() => writing)
+        .catch((problem: unknown) => problem);
+      throw withAccepted(earlier ?? error, accepted);
     }
     return { batch, accepted, first_seq: first };
 
