@@ -48,7 +48,9 @@ export function postgresDialect(schema: string): Dialect {
           return { type: isText ? 'text' : 'bigint', values: some.map((row) => row[name]) };
         });
         const listed = sql.join(names.map((name) => sql.ref(name)));
-        await sql`insert into ${sql.table(table)} (${listed}) select * from ${unnest(columns)}`.execute(db);
+        await sql`insert into ${sql.table(table)} (${listed}) select ${sql.join(eachOf(columns))}`.execute(
+          db,
+        );
       }
     },
 
@@ -184,16 +186,24 @@ function isPlain({ status, metrics }: Outcome): boolean {
  * planner, which knows nothing of a new batch yet, think that to walk the whole of it is cheap.
  */
 function given(batchNo: number, columns: Record<string, Column>): RawBuilder<unknown> {
-  const listed = Object.entries(columns).map(([name, column]) => sql`${eachOf(column)} as ${sql.ref(name)}`);
+  const names = Object.keys(columns);
+  const listed = eachOf(Object.values(columns)).map(
+    (each, index) => sql`${each} as ${sql.ref(names[index] ?? '')}`,
+  );
   return sql`(select ${batchNo}::bigint as batch_no, ${sql.join(listed)}) o`;
 }
 
-/** Attempts and configs hardly ever differ within a chunk: then one value stands for all. */
-function eachOf(column: Column): RawBuilder<unknown> {
-  const { type, values } = column;
-  const [first] = values;
-  const isOne = type === 'bigint' && values.length > 1 && values.every((value) => value === first);
-  return isOne ? sql`${first}::bigint` : sql`unnest(${arrayOf(column)})`;
+/**
+ * Columns side by side, as a select walks them: all arrays at once. Many hold one value for all rows, as the
+ * batch's number or an empty name: it is said once.
+ */
+function eachOf(columns: readonly Column[]): RawBuilder<unknown>[] {
+  const isOne = columns.map(({ values }) => values.every((value) => value === values[0]));
+  // One of them has to be a list: it makes the rows.
+  if (isOne.every(Boolean)) isOne[0] = false;
+  return columns.map((column, index) =>
+    isOne[index] ? sql`${column.values[0]}::${sql.raw(column.type)}` : sql`unnest(${arrayOf(column)})`,
+  );
 }
 
 const IS_OPEN = sql`i.batch_no = o.batch_no and i.seq = o.seq and i.status is null and i.attempt < o.attempt`;
