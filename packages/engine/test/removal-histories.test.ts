@@ -158,7 +158,7 @@ async function play(seed: number, steps: number): Promise<void> {
           blobs = [...bytes].map((sha256) => ({ space: 'default', sha256 }));
           return true;
         }
-        await store.doomUnnamed({ blobs, doomed_at: clock.now() });
+        await store.doomUnnamed({ blobs, now: clock.now() });
         return false;
       },
     };

@@ -128,7 +128,7 @@ describePostgres('bytes that two sessions name and remove', (postgres) => {
     const blobs = [{ space: file.space, sha256: file.sha256 }];
     // The naming has found nothing doomed and is not seen yet: it is missed, and the claim makes up for it.
     await during([insertFile(file)], async (end) => {
-      expect(await store.doomUnnamed({ blobs, doomed_at: clock.now() })).toEqual({ doomed: 1 });
+      expect(await store.doomUnnamed({ blobs, now: clock.now() })).toEqual({ doomed: 1 });
       await end('commit');
     });
     clock.advance(HOUR_MS);
@@ -163,7 +163,7 @@ describePostgres('bytes that two sessions name and remove', (postgres) => {
     ];
     for (const how of ['rollback', 'commit'] as const) {
       await during(naming, async (end) => {
-        const dooming = store.doomUnnamed({ blobs, doomed_at: clock.now() });
+        const dooming = store.doomUnnamed({ blobs, now: clock.now() });
         await until('it waits for the row', isWaiting);
         await end(how);
         await dooming;
@@ -180,13 +180,13 @@ describePostgres('bytes that two sessions name and remove', (postgres) => {
     const doomings = Array.from({ length: 10 }, (_, index) =>
       (index % 2 ? store : other).doomUnnamed({
         blobs: index % 3 ? blobs : blobs.toReversed(),
-        doomed_at: clock.now(),
+        now: clock.now(),
       }),
     );
     await Promise.all([...doomings, ...files.map((file) => store.addFile(file))]);
     clock.advance(HOUR_MS);
     expect(await claim(other, scene)).toEqual([]);
-    expect(await store.doomUnnamed({ blobs, doomed_at: clock.now() })).toEqual({ doomed: 0 });
+    expect(await store.doomUnnamed({ blobs, now: clock.now() })).toEqual({ doomed: 0 });
   });
 
   test('two that prune at once forget no bytes', async (scene) => {

@@ -267,9 +267,8 @@ export interface Store {
    * are so no more, or `claimDoomed` finds the name.
    *
    * @param options.blobs Some hundreds: one transaction.
-   * @param options.doomed_at From when on the time of grace counts; later than now keeps them longer.
    */
-  doomUnnamed(options: { blobs: readonly BlobRef[]; doomed_at: number }): Promise<{ doomed: number }>;
+  doomUnnamed(options: { blobs: readonly BlobRef[]; now: number }): Promise<{ doomed: number }>;
   /**
    * Claims bytes that were doomed at `doomed_before` or earlier, and that still no file names, for the
    * caller to remove: nobody else is given them for two minutes, in which the caller has ended.

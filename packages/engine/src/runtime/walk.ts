@@ -14,12 +14,6 @@ const START_MS = 300_000;
 /** Sums that lie in memory at once; one transaction looks for their names. */
 const PAGE_BLOBS = 500;
 
-/**
- * Bytes that the rows do not know may be known to other rows: somebody has restored the wrong dump. He has a
- * week to notice.
- */
-const KEEP_MS = 7 * 86_400_000;
-
 /** Ten million blobs take six hours, and nobody who works beside the walk notices it. */
 const REST_MS = 1_000;
 
@@ -80,7 +74,7 @@ export function startWalk(options: Parts & { rest_ms?: number; onError: (error: 
 
 /**
  * Dooms the stored bytes, of all spaces, that no file names: whoever stored them died before he named
- * them. Page by page, with a rest after each. They are kept a week longer than bytes whose file was deleted.
+ * them. Page by page, with a rest after each.
  *
  * @param options.signal Ends it, also while a bucket does not answer.
  * @param options.page_blobs @default 500
@@ -98,7 +92,7 @@ export async function walk(
     while (!signal.aborted) {
       const page = await unlessAborted(signal, ownPage(blobs, { files, mark, size: page_blobs }));
       if (page === null || page.length === 0) return;
-      await store.doomUnnamed({ blobs: page, doomed_at: clock.now() + KEEP_MS });
+      await store.doomUnnamed({ blobs: page, now: clock.now() });
       await setTimeout(rest_ms, undefined, { signal }).catch(() => undefined);
     }
   } finally {

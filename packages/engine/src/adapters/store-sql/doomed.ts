@@ -22,11 +22,11 @@ export function claiming(session: Session): Pick<Store, 'doomUnnamed' | 'claimDo
     // doomed rows before this commits, and whose file this does not see, leaves a row for bytes with a name.
     // That row is harmless: no transaction lasts as long as doomed bytes are kept (the database ends one
     // that idles for 5 s), and `claimDoomed` looks for names after it has locked the row.
-    doomUnnamed: ({ blobs, doomed_at }) =>
+    doomUnnamed: ({ blobs, now }) =>
       session.write(async (tx) => {
         let doomed = 0;
         for (const [space, sums] of bySpace(blobs)) {
-          doomed += await insertDoomed(tx, { space, sums, doomed_at, onConflict: sql`do nothing` });
+          doomed += await insertDoomed(tx, { space, sums, now, onConflict: sql`do nothing` });
         }
         return { doomed };
       }),
@@ -88,8 +88,7 @@ export function claiming(session: Session): Pick<Store, 'doomUnnamed' | 'claimDo
 /** Dooms those bytes that no file names any more, after their files' rows were deleted. */
 export async function doom(tx: Write, blobs: readonly BlobRef[], now: number): Promise<void> {
   const onConflict = sql`do update set doomed_at = excluded.doomed_at where doomed_blob.claimed_at is null`;
-  for (const [space, sums] of bySpace(blobs))
-    await insertDoomed(tx, { space, sums, doomed_at: now, onConflict });
+  for (const [space, sums] of bySpace(blobs)) await insertDoomed(tx, { space, sums, now, onConflict });
 }
 
 /** @returns How many rows it wrote. */
@@ -98,12 +97,12 @@ async function insertDoomed(
   {
     space,
     sums,
-    doomed_at,
+    now,
     onConflict,
-  }: { space: string; sums: readonly string[]; doomed_at: number; onConflict: RawBuilder<unknown> },
+  }: { space: string; sums: readonly string[]; now: number; onConflict: RawBuilder<unknown> },
 ): Promise<number> {
   const { numAffectedRows = 0n } = await sql`insert into doomed_blob (space, sha256, doomed_at)
-    select cast(${space} as text), list.value, cast(${doomed_at} as bigint) from ${tx.dialect.asTable(sums)}
+    select cast(${space} as text), list.value, cast(${now} as bigint) from ${tx.dialect.asTable(sums)}
     where not exists (select 1 from file where file.space = ${space} and file.sha256 = list.value)
     order by list.value
     on conflict (space, sha256) ${onConflict}`.execute(tx.db);

@@ -214,7 +214,7 @@ export function blobCases(test: StoreTest): void {
       { space: 'default', sha256 },
       { space: 'other', sha256 },
     ]);
-    expect(await store.doomUnnamed({ blobs, doomed_at: clock.now() })).toEqual({ doomed: 4 });
+    expect(await store.doomUnnamed({ blobs, now: clock.now() })).toEqual({ doomed: 4 });
     const unnamed = blobs.filter(({ space, sha256 }) => space === 'other' || sha256 === stray.sha256);
     const claimed = await claim(scene);
     expect(claimed).toHaveLength(4);
@@ -226,8 +226,8 @@ export function blobCases(test: StoreTest): void {
     const blobs = [refOf(makeFile('a')), refOf(makeFile('a'))];
     const doomedAt = clock.now();
     const again = async () =>
-      expect(await store.doomUnnamed({ blobs, doomed_at: clock.now() })).toEqual({ doomed: 0 });
-    expect(await store.doomUnnamed({ blobs, doomed_at: doomedAt })).toEqual({ doomed: 1 });
+      expect(await store.doomUnnamed({ blobs, now: clock.now() })).toEqual({ doomed: 0 });
+    expect(await store.doomUnnamed({ blobs, now: doomedAt })).toEqual({ doomed: 1 });
     clock.advance(MINUTE_MS);
     await again();
     const claimedAt = clock.now();
@@ -247,7 +247,7 @@ export function blobCases(test: StoreTest): void {
   test('lets stored bytes live that get a name after they were doomed', async (scene) => {
     const { store, clock } = scene;
     const blobs = ['a', 'b'].map((text) => refOf(makeFile(text)));
-    expect(await store.doomUnnamed({ blobs, doomed_at: clock.now() })).toEqual({ doomed: 2 });
+    expect(await store.doomUnnamed({ blobs, now: clock.now() })).toEqual({ doomed: 2 });
     await store.addFile(makeFile('a'));
     clock.advance(DAY_MS);
     expect(await claim(scene)).toEqual([refOf(makeFile('b'))]);
