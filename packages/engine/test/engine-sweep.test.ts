@@ -1,7 +1,6 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { createLocalDispatch } from '../src/adapters/dispatch-local/local-dispatch.ts';
 import { createDiskFiles } from '../src/adapters/files-disk/disk-files.ts';
@@ -12,9 +11,6 @@ import { makeFile, openMemoryStore } from '../src/testing/index.ts';
 const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;
 const DAY_MS = 86_400_000;
-
-/** The real one: files take real time. */
-const { setImmediate } = globalThis;
 
 let folder: string;
 let store: Store;
@@ -76,16 +72,4 @@ it('removes bytes an hour after the last file that named them', async () => {
   expect(removed).toEqual([]);
   await vi.advanceTimersByTimeAsync(3 * MINUTE_MS);
   expect(removed).toEqual([file.sha256]);
-});
-
-it('removes bytes that were stored and never named', async () => {
-  const { sha256 } = await createDiskFiles({ root: folder }).put(
-    'default',
-    Readable.from([Buffer.from('a')]),
-  );
-  for (let minute = 0; removed.length === 0 && minute < 200; minute++) {
-    await vi.advanceTimersByTimeAsync(MINUTE_MS);
-    for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
-  }
-  expect(removed).toEqual([sha256]);
 });

@@ -5,7 +5,6 @@ import type { Files } from '../ports/files.ts';
 import type { Store } from '../ports/store.ts';
 import { removeDoomed } from './removal.ts';
 import { every } from './timers.ts';
-import { startWalk } from './walk.ts';
 
 const SWEEP_MS = 1_000;
 const RETENTION_MS = 60_000;
@@ -51,7 +50,6 @@ export function startSweep(options: {
   let staleUploadsAt = 0;
   const repairs = every(SWEEP_MS, repair, options.onError);
   const retention = every(RETENTION_MS, forget, options.onError);
-  const walk = startWalk({ store, files, clock, onError: options.onError });
 
   async function repair(): Promise<void> {
     // After a jump of the clock, or a thread that was busy for long, our own leases look forsaken, too.
@@ -98,7 +96,6 @@ export function startSweep(options: {
     async close() {
       isClosed = true;
       if (wake !== null) clearTimeout(wake.timer);
-      await walk.close();
       await repairs.stop();
       await retention.stop();
     },
