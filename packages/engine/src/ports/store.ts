@@ -262,14 +262,6 @@ export interface Store {
    */
   prune(options: { now: number; limit: number }): Promise<{ removed: number }>;
   /**
-   * Dooms those of the stored bytes that no file names and that are not doomed, claimed or removed already;
-   * answers how many. Naming them meanwhile is no conflict: either it sees that they are doomed, and they
-   * are so no more, or `claimDoomed` finds the name.
-   *
-   * @param options.blobs Some hundreds: one transaction.
-   */
-  doomUnnamed(options: { blobs: readonly BlobRef[]; now: number }): Promise<{ doomed: number }>;
-  /**
    * Claims bytes that were doomed at `doomed_before` or earlier, and that still no file names, for the
    * caller to remove: nobody else is given them for two minutes, in which the caller has ended.
    *

@@ -1,4 +1,4 @@
-import { type RawBuilder, sql } from 'kysely';
+import { sql } from 'kysely';
 import { bytesDoomed } from '../../domain/doomed-bytes.ts';
 import type { BlobRef, RemovedBlob } from '../../ports/files.ts';
 import type { Store } from '../../ports/store.ts';
@@ -16,21 +16,8 @@ const REMEMBERED_MS = 3_600_000;
  * `doomed_blob` are locked after items and before batches, by space and sum; what locks them otherwise
  * waits for nobody.
  */
-export function claiming(session: Session): Pick<Store, 'doomUnnamed' | 'claimDoomed' | 'endClaim'> {
+export function claiming(session: Session): Pick<Store, 'claimDoomed' | 'endClaim'> {
   return {
-    // Takes no lock that a naming waits for, so the two may miss each other. A naming that has looked for
-    // doomed rows before this commits, and whose file this does not see, leaves a row for bytes with a name.
-    // That row is harmless: no transaction lasts as long as doomed bytes are kept (the database ends one
-    // that idles for 5 s), and `claimDoomed` looks for names after it has locked the row.
-    doomUnnamed: ({ blobs, now }) =>
-      session.write(async (tx) => {
-        let doomed = 0;
-        for (const [space, sums] of bySpace(blobs)) {
-          doomed += await insertDoomed(tx, { space, sums, now, onConflict: sql`do nothing` });
-        }
-        return { doomed };
-      }),
-
     claimDoomed: ({ now, doomed_before, limit }) =>
       session.write(async (tx) => {
         const abandoned = await tx.db
@@ -87,26 +74,14 @@ export function claiming(session: Session): Pick<Store, 'doomUnnamed' | 'claimDo
 
 /** Dooms those bytes that no file names any more, after their files' rows were deleted. */
 export async function doom(tx: Write, blobs: readonly BlobRef[], now: number): Promise<void> {
-  const onConflict = sql`do update set doomed_at = excluded.doomed_at where doomed_blob.claimed_at is null`;
-  for (const [space, sums] of bySpace(blobs)) await insertDoomed(tx, { space, sums, now, onConflict });
-}
-
-/** @returns How many rows it wrote. */
-async function insertDoomed(
-  tx: Write,
-  {
-    space,
-    sums,
-    now,
-    onConflict,
-  }: { space: string; sums: readonly string[]; now: number; onConflict: RawBuilder<unknown> },
-): Promise<number> {
-  const { numAffectedRows = 0n } = await sql`insert into doomed_blob (space, sha256, doomed_at)
-    select cast(${space} as text), list.value, cast(${now} as bigint) from ${tx.dialect.asTable(sums)}
-    where not exists (select 1 from file where file.space = ${space} and file.sha256 = list.value)
-    order by list.value
-    on conflict (space, sha256) ${onConflict}`.execute(tx.db);
-  return Number(numAffectedRows);
+  for (const [space, sums] of bySpace(blobs)) {
+    await sql`insert into doomed_blob (space, sha256, doomed_at)
+      select cast(${space} as text), list.value, cast(${now} as bigint) from ${tx.dialect.asTable(sums)}
+      where not exists (select 1 from file where file.space = ${space} and file.sha256 = list.value)
+      order by list.value
+      on conflict (space, sha256) do update set doomed_at = excluded.doomed_at
+        where doomed_blob.claimed_at is null`.execute(tx.db);
+  }
 }
 
 /**

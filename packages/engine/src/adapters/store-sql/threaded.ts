@@ -53,7 +53,6 @@ const WRITES = [
   'resumeAll',
   'expire',
   'prune',
-  'doomUnnamed',
   'claimDoomed',
   'endClaim',
   'checkInvariants',

@@ -201,58 +201,6 @@ export function blobCases(test: StoreTest): void {
     expect(await claim(scene)).not.toContainEqual(refOf(doomed));
   });
 
-  test('dooms stored bytes that no file names, in their own space only', async (scene) => {
-    const { store, clock, started, lease, record } = scene;
-    const [upload, output, stray] = [makeFile('upload'), makeOutput('output'), makeFile('stray')];
-    await store.addFile(upload);
-    const held = await lease(await started({ items: 1 }));
-    await record(
-      held,
-      held.items.map((item) => makeOutcome(item, { outputs: [output] })),
-    );
-    const blobs = [upload, output, stray].flatMap(({ sha256 }) => [
-      { space: 'default', sha256 },
-      { space: 'other', sha256 },
-    ]);
-    expect(await store.doomUnnamed({ blobs, now: clock.now() })).toEqual({ doomed: 4 });
-    const unnamed = blobs.filter(({ space, sha256 }) => space === 'other' || sha256 === stray.sha256);
-    const claimed = await claim(scene);
-    expect(claimed).toHaveLength(4);
-    expect(claimed).toEqual(expect.arrayContaining(unnamed));
-  });
-
-  test('does not doom anew what is doomed, claimed or removed already', async (scene) => {
-    const { store, clock } = scene;
-    const blobs = [refOf(makeFile('a')), refOf(makeFile('a'))];
-    const doomedAt = clock.now();
-    const again = async () =>
-      expect(await store.doomUnnamed({ blobs, now: clock.now() })).toEqual({ doomed: 0 });
-    expect(await store.doomUnnamed({ blobs, now: doomedAt })).toEqual({ doomed: 1 });
-    clock.advance(MINUTE_MS);
-    await again();
-    const claimedAt = clock.now();
-    const removed = await store.claimDoomed({ now: claimedAt, doomed_before: doomedAt, limit: 100 });
-    expect(removed).toHaveLength(1);
-    clock.advance(1);
-    await again();
-    expect(await claim(scene)).toEqual([]);
-    await store.endClaim({ claimed_at: claimedAt, removed, kept: [], now: clock.now() });
-    await again();
-    expect(await claim(scene)).toEqual([]);
-    expect((await refused(store.addFile(makeFile('a')), 'bytes_doomed')).details).toMatchObject({
-      removed: [{ removed_at: clock.now() }],
-    });
-  });
-
-  test('lets stored bytes live that get a name after they were doomed', async (scene) => {
-    const { store, clock } = scene;
-    const blobs = ['a', 'b'].map((text) => refOf(makeFile(text)));
-    expect(await store.doomUnnamed({ blobs, now: clock.now() })).toEqual({ doomed: 2 });
-    await store.addFile(makeFile('a'));
-    clock.advance(DAY_MS);
-    expect(await claim(scene)).toEqual([refOf(makeFile('b'))]);
-  });
-
   test('a failed attempt names nothing', async (scene) => {
     const { started, lease, record } = scene;
     await remove(scene, 'a');
