@@ -29,15 +29,6 @@ export function spaceFolder(space: string): string {
     : `~${createHash('sha256').update(escaped).digest('hex')}`;
 }
 
-/** The space of such a folder; null of a digest, and of a folder that is none of ours. */
-export function spaceOf(folder: string): string | null {
-  const space = folder.replace(/%([0-9a-f]{1,6})\./g, (_, hex) => {
-    const point = Number.parseInt(hex, 16);
-    return point > 0x10ffff ? '' : String.fromCodePoint(point);
-  });
-  return spaceFolder(space) === folder ? space : null;
-}
-
 /** Holds the last chunk back until the sum is known, so that no reader takes damaged bytes for whole. */
 export function verified(source: Readable, sha256: string): Readable {
   const hash = createHash('sha256');

@@ -48,15 +48,7 @@ export interface Files {
    * @throws of a bucket bad_config when it refuses, store_unavailable when nobody knows what it did.
    */
   remove(space: string, sha256: string): Promise<void>;
-  /**
-   * The spaces that hold bytes, or did, in no order. One whose name is too long for a folder is left out:
-   * its folder does not tell it.
-   */
-  spaces(): AsyncIterable<string>;
-  /**
-   * Every stored blob, in no order, for the walk; nothing that is on its way in. Holds a page of names in
-   * memory, not all. What is stored or removed meanwhile may be in it or not.
-   */
+  /** Every stored blob, in no order, for the sweep. */
   list(space: string): AsyncIterable<StoredBytes>;
   /**
    * Drops what uploads that broke off over a day ago have left, where that is not seen otherwise and

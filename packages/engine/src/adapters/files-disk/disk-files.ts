@@ -7,7 +7,7 @@ import { SheafError } from '@sheaf/protocol';
 import type { Files, StoredBytes } from '../../ports/files.ts';
 import { diskError, systemCode } from '../disk-errors.ts';
 import { hashHandle } from '../hash-file.ts';
-import { blobPath, isSha256, missingBytes, spaceFolder, spaceOf, verified } from '../stored-bytes.ts';
+import { blobPath, isSha256, missingBytes, spaceFolder, verified } from '../stored-bytes.ts';
 import { createFolderSync } from './folder-sync.ts';
 import { receive } from './receive.ts';
 
@@ -91,13 +91,6 @@ export function createDiskFiles({ verify = false, shared = false, ...options }: 
 
     async remove(space, sha256) {
       if (isSha256(sha256)) await rm(pathOf(space, sha256), { force: true });
-    },
-
-    async *spaces() {
-      for await (const folder of entries(root)) {
-        const space = spaceOf(folder);
-        if (space !== null) yield space;
-      }
     },
 
     async *list(space) {

@@ -7,7 +7,7 @@ import { SheafError } from '@sheaf/protocol';
 import type { Files, StoredBytes } from '../../ports/files.ts';
 import { diskError, systemCode } from '../disk-errors.ts';
 import { hashFile } from '../hash-file.ts';
-import { blobPath, isSha256, missingBytes, spaceFolder, spaceOf } from '../stored-bytes.ts';
+import { blobPath, isSha256, missingBytes, spaceFolder } from '../stored-bytes.ts';
 import { openBucket, PART_BYTES, type S3Credentials } from './bucket.ts';
 import { checkBucket } from './check-bucket.ts';
 import { readObject } from './download.ts';
@@ -132,21 +132,18 @@ export function createS3Files(options: S3FilesOptions): S3Files {
       }
     },
 
-    async *spaces() {
-      for await (const { CommonPrefixes = [] } of pages({ Prefix: bucket.prefix, Delimiter: '/' })) {
-        for (const { Prefix = '' } of CommonPrefixes) {
-          const space = spaceOf(Prefix.slice(bucket.prefix.length, -1));
-          if (space !== null) yield space;
-        }
-      }
-    },
-
     async *list(space) {
-      for await (const { Contents = [] } of pages({ Prefix: `${bucket.prefix}${spaceFolder(space)}/` })) {
-        for (const { Key = '', Size = 0 } of Contents) {
-          const sha256 = Key.slice(-64);
-          if (isSha256(sha256) && Key === keyOf(space, sha256)) yield { sha256, bytes: Size };
+      const Prefix = `${bucket.prefix}${spaceFolder(space)}/`;
+      try {
+        const pages = paginateListObjectsV2({ client: bucket.client }, { Bucket: bucket.name, Prefix });
+        for await (const { Contents = [] } of pages) {
+          for (const { Key = '', Size = 0 } of Contents) {
+            const sha256 = Key.slice(-64);
+            if (isSha256(sha256) && Key === keyOf(space, sha256)) yield { sha256, bytes: Size };
+          }
         }
+      } catch (error) {
+        throw s3Error(error, bucket, 's3:ListBucket');
       }
     },
 
@@ -161,15 +158,6 @@ export function createS3Files(options: S3FilesOptions): S3Files {
 
   function keyOf(space: string, sha256: string): string {
     return `${bucket.prefix}${blobPath(space, sha256)}`;
-  }
-
-  /** A thousand names each. */
-  async function* pages(names: { Prefix: string; Delimiter?: string }) {
-    try {
-      yield* paginateListObjectsV2({ client: bucket.client }, { Bucket: bucket.name, ...names });
-    } catch (error) {
-      throw s3Error(error, bucket, 's3:ListBucket');
-    }
   }
 
   async function read(space: string, sha256: string, range?: { start: number; end: number }) {

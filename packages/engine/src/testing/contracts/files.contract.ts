@@ -7,7 +7,6 @@ import { Readable } from 'node:stream';
 import { errorCode } from '@sheaf/protocol';
 import { describe, expect, test } from 'vitest';
 import type { Files, StoredBytes } from '../../ports/files.ts';
-import { until } from '../until.ts';
 
 const SPACE = 'default';
 
@@ -145,8 +144,6 @@ export function filesContract(
         }
         expect(await listed(files, space)).toHaveLength(1);
       }
-      const told = spaces.filter((space) => space.length > 0 && space.length < 300);
-      expect((await Array.fromAsync(files.spaces())).sort()).toEqual(told.sort());
     });
 
     filesTest('answers not_found for bytes it does not have, and for what is no sha256', async (files) => {
@@ -227,20 +224,6 @@ export function filesContract(
       const byId = (a: StoredBytes, b: StoredBytes) => a.sha256.localeCompare(b.sha256);
       expect((await listed(files, SPACE)).sort(byId)).toEqual(stored.sort(byId));
       expect(await listed(files, 'nobody')).toEqual([]);
-    });
-
-    filesTest('tells no space and no blob that is still on its way in', async (files) => {
-      expect(await Array.fromAsync(files.spaces())).toEqual([]);
-      const source = new Readable({ read: () => undefined });
-      const storing = files.put(SPACE, source);
-      source.push(Buffer.alloc(100_000));
-      await until('it is being read', () => source.readableLength === 0);
-      expect(await Array.fromAsync(files.spaces())).toEqual([]);
-      expect(await listed(files, SPACE)).toEqual([]);
-      source.push(null);
-      const stored = await storing;
-      expect(await Array.fromAsync(files.spaces())).toEqual([SPACE]);
-      expect(await listed(files, SPACE)).toEqual([stored]);
     });
   });
 }
