@@ -13,8 +13,9 @@ import { startTurn, type TurnTools } from './turn.ts';
 /** Renewals come twice as often as the right to start items lasts. */
 const RENEW_MS = 400;
 
-/** How long a turn is left alone for which there is no room, before it is looked at again. */
-const TAKEN_MS = 20;
+/** How long a turn waits in hand for free slots that are spoken for: a renewal tells whose they are before that. */
+const ROOM_MS = 500;
+const LOOK_MS = 20;
 
 /** Longest wait for outcomes to be recorded: the disk may be full. */
 const HOLD_MS = 5_000;
@@ -88,10 +89,9 @@ export function startWorker(options: {
       }
       const turn = await dispatch.take(closing.signal);
       if (turn === null) return;
-      if (roomFor(turn.priority) === 0) {
+      if (!(await getsRoom(turn.priority))) {
         await dispatch.handBack(turn);
         await dispatch.offer([turn]);
-        await wait(TAKEN_MS);
         continue;
       }
       const work = serve(turn).catch(options.onError);
@@ -107,6 +107,15 @@ export function startWorker(options: {
   function roomFor(priority: number): number {
     if (quiet !== null) return 0;
     return Math.min(slots.free, shareOf({ priority, demand: slots.total }, turns, slots.total));
+  }
+
+  /** Waits a little for room. It goes to a higher turn that is offered meanwhile, and nobody waits for no slot. */
+  async function getsRoom(priority: number): Promise<boolean> {
+    const end = performance.now() + ROOM_MS;
+    const mayHope = () =>
+      slots.free > 0 && quiet === null && !closing.signal.aborted && performance.now() < end;
+    while (roomFor(priority) === 0 && mayHope() && !dispatch.hasWaiting(priority + 1)) await wait(LOOK_MS);
+    return roomFor(priority) > 0;
   }
 
   async function serve(turn: Turn): Promise<void> {

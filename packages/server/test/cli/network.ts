@@ -9,7 +9,7 @@ const BRIDGE = join(import.meta.dirname, '..', 'fixtures', 'network-bridge.ts');
 export type Network = {
   /** What to run in place of a program, so that it runs in here. */
   inside(program: string, args: readonly string[]): { program: string; args: string[] };
-  /** Whether something in here reaches a port of the machine's own loopback. */
+  /** Whether something in here finds anybody at a port of the loopback; what it leads to is not asked. */
   reaches(port: number): boolean;
   close(): Promise<void>;
 };
@@ -36,8 +36,9 @@ export async function makeNetwork(folder: string, ports: readonly number[]): Pro
     ],
     { stdio: ['ignore', 'pipe', 'inherit'] },
   );
-  const [said] = (await once(bridge.stdout, 'data')) as [Buffer];
-  if (said.toString() !== 'open\n') throw new Error(`The bridge said ${said}`);
+  const ended = once(bridge, 'close');
+  const [said] = (await Promise.race([once(bridge.stdout, 'data'), ended])) as [unknown];
+  if (String(said) !== 'open\n') throw new Error(`The bridge said ${said}`);
   const inside: Network['inside'] = (program, args) => ({
     program: 'nsenter',
     args: [`--net=/proc/${bridge.pid}/ns/net`, '--', program, ...args],
@@ -51,7 +52,7 @@ export async function makeNetwork(folder: string, ports: readonly number[]): Pro
     },
     async close() {
       bridge.kill('SIGKILL');
-      await once(bridge, 'close');
+      await ended;
       for (const server of servers) server.close();
     },
   };

@@ -15,7 +15,8 @@ const LAST_OUTPUT_MS = 500;
 /**
  * For glibc, others do not read it. Memory that a picture needed stays for the next one, instead of going
  * back page by page, and one arena holds it instead of one a thread: a photograph of 12 megapixels takes
- * a tenth less time, and its child 210 MB instead of 320.
+ * a tenth less time, and its child 210 MB instead of 320. The child forgets them once it has begun: programs
+ * that it starts have their own ways.
  */
 const ALLOCATION = {
   MALLOC_ARENA_MAX: '1',

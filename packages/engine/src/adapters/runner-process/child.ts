@@ -44,6 +44,9 @@ type Current = {
   logBytes: number;
 };
 
+// They are for this process alone; see ALLOCATION of `child-handle.ts`.
+for (const name of Object.keys(process.env)) if (name.startsWith('MALLOC_')) delete process.env[name];
+
 const channel = takeChannel();
 const home = process.cwd();
 const memoryLimit = new Float64Array(new SharedArrayBuffer(8));
