@@ -167,9 +167,12 @@ describe('children', () => {
 
   test('see an allow-list of the environment, and what the operator adds', async () => {
     process.env.SHEAF_TEST_SECRET = 'secret';
-    const environment = resultOf(await runTask(open({ env: { GIVEN: 'yes' } }), task('environment')));
+    const env = { GIVEN: 'yes', MALLOC_TRIM_THRESHOLD_: '0' };
+    const environment = resultOf(await runTask(open({ env }), task('environment')));
     delete process.env.SHEAF_TEST_SECRET;
-    expect(environment).toMatchObject({ GIVEN: 'yes', PATH: process.env.PATH });
+    expect(environment).toMatchObject({ ...env, PATH: process.env.PATH });
+    // What the child itself was started with, programs of its items do not inherit.
+    expect(environment).not.toHaveProperty('MALLOC_ARENA_MAX');
     expect(environment).not.toHaveProperty('SHEAF_TEST_SECRET');
   });
 

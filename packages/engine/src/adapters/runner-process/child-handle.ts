@@ -5,24 +5,12 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createLineSplitter } from '../../domain/line-splitter.ts';
 import { childEnvironment, HAS_GROUPS, signalGroup } from '../process-group.ts';
-import { BEGUN_BYTES, isRecord, type ParentMessage } from './messages.ts';
+import { ALLOCATION, BEGUN_BYTES, isRecord, type ParentMessage } from './messages.ts';
 
 /** Enough to recognise why a process ended; the attempt's log has the rest. */
 const MAX_TAIL = 4_096;
 /** How long the last output of a dead child is waited for: something it started may hold the pipe. */
 const LAST_OUTPUT_MS = 500;
-
-/**
- * For glibc, others do not read it. Memory that a picture needed stays for the next one, instead of going
- * back page by page, and one arena holds it instead of one a thread: a photograph of 12 megapixels takes
- * a tenth less time, and its child 210 MB instead of 320. The child forgets them once it has begun: programs
- * that it starts have their own ways.
- */
-const ALLOCATION = {
-  MALLOC_ARENA_MAX: '1',
-  MALLOC_MMAP_THRESHOLD_: String(32 * 1_048_576),
-  MALLOC_TRIM_THRESHOLD_: String(128 * 1_048_576),
-};
 
 /** `begun`: the id of the item of a row that it began last, null when it noted none. */
 export type Death = { code: number | null; signal: string | null; tail: string; begun: number | null };

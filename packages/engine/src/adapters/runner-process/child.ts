@@ -23,7 +23,7 @@ import { createWorkContext } from '../work-context.ts';
 import { outputPath } from '../work-dir.ts';
 import { captureOutput } from './capture.ts';
 import type { ChildMessage, DoneMessage, ParentMessage } from './messages.ts';
-import { BEGUN_BYTES, BEGUN_FD, STRAY_EXIT } from './messages.ts';
+import { ALLOCATION, BEGUN_BYTES, BEGUN_FD, STRAY_EXIT } from './messages.ts';
 import { createNewsGate } from './news-gate.ts';
 
 /** Results of a row wait this long at most for others to be sent with. */
@@ -44,8 +44,9 @@ type Current = {
   logBytes: number;
 };
 
-// They are for this process alone; see ALLOCATION of `child-handle.ts`.
-for (const name of Object.keys(process.env)) if (name.startsWith('MALLOC_')) delete process.env[name];
+for (const [name, value] of Object.entries(ALLOCATION)) {
+  if (process.env[name] === value) delete process.env[name];
+}
 
 const channel = takeChannel();
 const home = process.cwd();
