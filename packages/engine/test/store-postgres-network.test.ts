@@ -65,7 +65,7 @@ describePostgres('a Store on a network that fails', (postgres) => {
       let outcomeOn: number | null = null;
       let isLost = false;
       proxy.decide = (statement, connection) => {
-        if (statement.startsWith('update item i set status')) outcomeOn ??= connection;
+        if (statement.includes('update item i set status')) outcomeOn ??= connection;
         if (isLost || connection !== outcomeOn || !isCommit(statement)) return 'pass';
         isLost = true;
         return 'unheard';
