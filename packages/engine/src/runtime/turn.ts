@@ -6,13 +6,13 @@ import { enter, leave } from '../domain/place.ts';
 import { createRowLength, rowFrom } from '../domain/row-length.ts';
 import type { Chance, Clock } from '../ports/clock.ts';
 import type { Files } from '../ports/files.ts';
-import type { BatchPulse, Lease, LeasedBatch, LeasedItem, Outcome, RecordAnswer } from '../ports/leasing.ts';
+import type { BatchPulse, Lease, LeasedBatch, LeasedItem, Outcome } from '../ports/leasing.ts';
 import type { Processor } from '../ports/processor.ts';
 import type { RunNews, Runner } from '../ports/runner.ts';
 import { createContexts, type Ended, mayRunInRows, runAttempts } from './attempt.ts';
 import { createEndedQueue } from './ended-queue.ts';
 import { toOutcomes } from './outcome.ts';
-import { MAX_OUTCOMES, type Recorder } from './recorder.ts';
+import { MAX_OUTCOMES, type Recorded, type Recorder } from './recorder.ts';
 import type { RunningItem, RunningTurn, TurnEnd } from './running-turn.ts';
 import type { Slots } from './slots.ts';
 
@@ -244,7 +244,7 @@ export function startTurn(
       });
       isNarrow = answer.width < Math.min(wide, running.length + unstarted());
       if (answer.outcomes.length < outcomes.length) giveBack();
-      recorded(answer, answer.outcomes, { more, askedAt });
+      recorded(answer, { more, askedAt });
     } catch (error) {
       // The disk is full or gone: nothing of this was kept, the items will run again.
       lose();
@@ -289,11 +289,7 @@ export function startTurn(
     return Math.max(running.length, Math.min(aim(), heldSlots, useful));
   }
 
-  function recorded(
-    answer: RecordAnswer,
-    outcomes: readonly Outcome[],
-    { more, askedAt }: { more: number; askedAt: number },
-  ): void {
+  function recorded(answer: Recorded, { more, askedAt }: { more: number; askedAt: number }): void {
     if (answer.lost || answer.batch === null) {
       lose();
       return;
@@ -310,7 +306,7 @@ export function startTurn(
     found = { isDry: more > 0 ? isDry : found.isDry, isNarrow };
     setWidth(answer.width);
     isBatchActive = isActive(answer.batch.status);
-    tools.onPulse(answer.batch, outcomes);
+    tools.onPulse(answer.batch, answer.outcomes);
   }
 
   /** Slots beyond the granted width go back at once, so that another turn can have them. */
