@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream';
+import { setTimeout as wait } from 'node:timers/promises';
 import type { CreateBatch, NewItem } from '@sheaf/protocol';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
@@ -204,6 +205,24 @@ describe('adding items', () => {
       details: { accepted: 100, errors: [{ pointer: '/items/100/file_id' }] },
     });
     expect((await world.get(batch)).total_items).toBe(100);
+  });
+
+  it('tells a slow caller of a refusal with his next items, not when he has sent another chunk', async () => {
+    const batch = await world.make({});
+    let sent = 0;
+    async function* slowly() {
+      const items: NewItem[] = numbered(5_000);
+      items[100] = { file_id: 'fil_00000000000000000000000000' };
+      yield* items;
+      for (; sent < 200; sent++) {
+        await wait(10);
+        yield { input: {} };
+      }
+    }
+    await expect(world.engine.append({ batch_id: batch.id }, slowly())).rejects.toMatchObject({
+      details: { accepted: 100, errors: [{ pointer: '/items/100/file_id' }] },
+    });
+    expect(sent).toBeLessThan(200);
   });
 
   it('keeps what came before the stream broke', async () => {

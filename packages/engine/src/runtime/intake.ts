@@ -133,15 +133,16 @@ export function createIntake(options: {
     let accepted = 0;
     let index = 0;
     let first: number | null = null;
-
     let writing: Promise<void> = Promise.resolve();
+    let isRefused = false;
 
     /** Sends off what has gathered, once what was sent before is written: the next rows gather meanwhile. */
     async function flush(): Promise<void> {
       await writing;
       writing = write(rows);
-      // Whoever waits for it next is told.
-      writing.catch(() => undefined);
+      writing.catch(() => {
+        isRefused = true;
+      });
       rows = [];
       chars = 0;
     }
@@ -171,7 +172,8 @@ export function createIntake(options: {
         rows.push(row);
         chars += (row.input?.length ?? 0) + (row.name?.length ?? 0);
         index += 1;
-        if (rows.length >= CHUNK_ROWS || chars >= CHUNK_CHARS) await flush();
+        // A refusal is told with the next item, not when a slow caller has sent a chunk more.
+        if (isRefused || rows.length >= CHUNK_ROWS || chars >= CHUNK_CHARS) await flush();
       }
       await flush();
       await writing;
