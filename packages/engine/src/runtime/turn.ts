@@ -197,8 +197,8 @@ export function startTurn(
   }
 
   function isInHurry(): boolean {
-    const isCalm = processor.idempotent && !ended.hasFailures && running.length >= aim();
-    return !isCalm || pace() * GATHER_MS < 1_000 || tools.mustYield(priority);
+    if (!processor.idempotent || ended.hasFailures || running.length < aim()) return true;
+    return pace() * GATHER_MS < 1_000 || tools.mustYield(priority);
   }
 
   /** Flushes after this long, or when it was to be flushed anyway, if that is sooner. */

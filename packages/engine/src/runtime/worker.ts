@@ -109,12 +109,16 @@ export function startWorker(options: {
     return Math.min(slots.free, shareOf({ priority, demand: slots.total }, turns, slots.total));
   }
 
-  /** Waits a little for room. It goes to a higher turn that is offered meanwhile, and nobody waits for no slot. */
+  /** Waits a little for room, unless there is no free slot to wait for or a higher turn is offered meanwhile. */
   async function getsRoom(priority: number): Promise<boolean> {
     const end = performance.now() + ROOM_MS;
     const mayHope = () =>
       slots.free > 0 && quiet === null && !closing.signal.aborted && performance.now() < end;
-    while (roomFor(priority) === 0 && mayHope() && !dispatch.hasWaiting(priority + 1)) await wait(LOOK_MS);
+    while (roomFor(priority) === 0 && mayHope()) {
+      await wait(LOOK_MS);
+      // Looked at after the wait: a turn that goes back at once would only come again at once.
+      if (dispatch.hasWaiting(priority + 1)) break;
+    }
     return roomFor(priority) > 0;
   }
 
