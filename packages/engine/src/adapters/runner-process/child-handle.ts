@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createLineSplitter } from '../../domain/line-splitter.ts';
 import { childEnvironment, HAS_GROUPS, signalGroup } from '../process-group.ts';
-import { ALLOCATION, BEGUN_BYTES, isRecord, type ParentMessage } from './messages.ts';
+import { ALLOCATION } from './allocation.ts';
+import { BEGUN_BYTES, isRecord, type ParentMessage } from './messages.ts';
 
 /** Enough to recognise why a process ended; the attempt's log has the rest. */
 const MAX_TAIL = 4_096;

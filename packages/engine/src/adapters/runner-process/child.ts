@@ -21,9 +21,10 @@ import { resultToJson } from '../../domain/result-json.ts';
 import type { Processor, WorkContext } from '../../ports/processor.ts';
 import { createWorkContext } from '../work-context.ts';
 import { outputPath } from '../work-dir.ts';
+import { forgetAllocation } from './allocation.ts';
 import { captureOutput } from './capture.ts';
 import type { ChildMessage, DoneMessage, ParentMessage } from './messages.ts';
-import { ALLOCATION, BEGUN_BYTES, BEGUN_FD, STRAY_EXIT } from './messages.ts';
+import { BEGUN_BYTES, BEGUN_FD, STRAY_EXIT } from './messages.ts';
 import { createNewsGate } from './news-gate.ts';
 
 /** Results of a row wait this long at most for others to be sent with. */
@@ -44,10 +45,7 @@ type Current = {
   logBytes: number;
 };
 
-for (const [name, value] of Object.entries(ALLOCATION)) {
-  if (process.env[name] === value) delete process.env[name];
-}
-
+forgetAllocation(process.env);
 const channel = takeChannel();
 const home = process.cwd();
 const memoryLimit = new Float64Array(new SharedArrayBuffer(8));

@@ -181,8 +181,7 @@ function isPlain({ status, metrics }: Outcome): boolean {
 }
 
 /**
- * Outcomes as rows `o` beside a batch. A list in the select walks all arrays at once; in the `from` each
- * one is stored by itself first. The batch comes with each row: a condition on it alone would let the
+ * Outcomes as rows `o` beside a batch. The batch comes with each row: a condition on it alone would let the
  * planner, which knows nothing of a new batch yet, think that to walk the whole of it is cheap.
  */
 function given(batchNo: number, columns: Record<string, Column>): RawBuilder<unknown> {
@@ -194,8 +193,8 @@ function given(batchNo: number, columns: Record<string, Column>): RawBuilder<unk
 }
 
 /**
- * Columns side by side, as a select walks them: all arrays at once. Many hold one value for all rows, as the
- * batch's number or an empty name: it is said once.
+ * Columns side by side for the list of a select, which walks all arrays at once; in the `from` each one is stored
+ * by itself first. Many hold one value for all rows, as the batch's number or an empty name: it is said once.
  */
 function eachOf(columns: readonly Column[]): RawBuilder<unknown>[] {
   const isOne = columns.map(({ values }) => values.every((value) => value === values[0]));
