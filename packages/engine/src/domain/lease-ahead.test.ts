@@ -9,13 +9,13 @@ it('leases one item for each idle slot while the work is slow', () => {
   expect(itemsToLease({ ...quick, pace: 2, idle: 0, coming: 0 })).toBe(0);
 });
 
-it('leases a quarter of a second ahead when the work is fast', () => {
-  expect(itemsToLease({ ...quick, pace: 1_000, idle: 0, coming: 0 })).toBe(250);
+it('leases a third of a second ahead when the work is fast', () => {
+  expect(itemsToLease({ ...quick, pace: 1_000, idle: 0, coming: 0 })).toBe(350);
 });
 
 it('fetches nothing while more than half of what it wants ahead is there or asked for', () => {
-  expect(itemsToLease({ ...quick, pace: 1_000, idle: 0, coming: 125 })).toBe(0);
-  expect(itemsToLease({ ...quick, pace: 1_000, idle: 0, coming: 124 })).toBe(126);
+  expect(itemsToLease({ ...quick, pace: 1_000, idle: 0, coming: 175 })).toBe(0);
+  expect(itemsToLease({ ...quick, pace: 1_000, idle: 0, coming: 174 })).toBe(176);
 });
 
 it('believes no pace that a few items have shown', () => {

@@ -4,15 +4,15 @@ const MAX_CHUNK = 4_000;
 /** Items leased ahead at most: enough for the handlers while two commits are under way. */
 const MAX_AHEAD = 2 * MAX_CHUNK;
 
-/** Fast items are leased this far ahead at least, so that no slot waits for a commit or for what gathers for it. */
-const AHEAD_SECONDS = 0.25;
+/** Items are leased this far ahead at least: half of it outlasts a commit and the tenth of a second that gathers for it. */
+const AHEAD_SECONDS = 0.35;
 
 /** A pace is believed for this many times the items it was seen with: a batch that fails is found out early. */
 const GROWTH = 4;
 
 /**
  * How many items a turn should lease now: enough for its slots, and for fast work what it does in a
- * quarter of a second beside them. Where commits take longer than that it is what it does in two of
+ * third of a second beside them. Where commits take longer than that it is what it does in two of
  * them: with less, the pace would be what a commit brings, and would never find out that it could be
  * higher. Asked for in lots, so that a record does not fetch a handful each time.
  *

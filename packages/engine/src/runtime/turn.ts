@@ -25,8 +25,11 @@ const START_RIGHT_MS = 1_000;
 /** A turn hands its batch back after this long, so that a million items cannot starve ten. */
 const TURN_MS = 1_000;
 
-/** How long items gather for one commit: it costs as much as a small item, and the same for one and for many. */
-const GATHER_MS = 20;
+/**
+ * How long items gather for one commit: it costs as much as a small item, and the same for one and for
+ * many. Nobody sees a tenth of a second, and slots do not wait for it: they have items leased ahead.
+ */
+const GATHER_MS = 100;
 
 /**
  * The same where few would gather; for failures, which may have to pause the batch before many follow; for
