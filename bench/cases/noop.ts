@@ -43,7 +43,7 @@ export async function drainOurs({ size, folder }: { size: number; folder: string
   return { rate: size / seconds, rss_bytes: process.resourceUsage().maxRSS * 1024 };
 }
 
-function* inputs(size: number): Generator<string> {
+export function* inputs(size: number): Generator<string> {
   for (let n = 1; n <= size; n += 1) yield JSON.stringify(inputOf(n));
 }
 
@@ -53,9 +53,12 @@ type Result = { seq: number; result: string; started_at: number; duration_ms: nu
 /**
  * The best plain loop: one transaction writes the results of a chunk, counts them and leases the next
  * one; in between the handlers run, sixteen in flight.
+ *
+ * @param oneIn Of so many rows one is left to do: then a chunk reaches over as many more. @default 1
  */
-async function drainBare(database: DatabaseSync): Promise<void> {
-  const lease = database.prepare(`update batch set next_seq = min(next_seq + ${CHUNK}, total_items + 1)
+export async function drainBare(database: DatabaseSync, oneIn = 1): Promise<void> {
+  const stretch = CHUNK * oneIn;
+  const lease = database.prepare(`update batch set next_seq = min(next_seq + ${stretch}, total_items + 1)
     where no = 1 returning next_seq`);
   const read = database.prepare(
     'select seq, input from item where batch_no = 1 and seq >= ? and seq < ? and status is null',
