@@ -31,28 +31,23 @@ const program: Program = {
     }
     return { from, to: moment() };
   },
-  async drain({ loops }) {
+  async drain() {
     const from = moment();
-    const done = await Promise.all(Array.from({ length: loops }, drainInOneLoop));
-    return { from, to: moment(), done: done.reduce((sum, count) => sum + count, 0) };
+    let done = 0;
+    for (;;) {
+      const jobs = await opened().fetch<Input>(QUEUE, { batchSize: FETCH });
+      if (jobs.length === 0) return { from, to: moment(), done };
+      await runAll(jobs.map(({ data }) => data));
+      await opened().complete(
+        QUEUE,
+        jobs.map(({ id }) => id),
+      );
+      done += jobs.length;
+    }
   },
 };
 
 serve(program);
-
-async function drainInOneLoop(): Promise<number> {
-  let done = 0;
-  for (;;) {
-    const jobs = await opened().fetch<Input>(QUEUE, { batchSize: FETCH });
-    if (jobs.length === 0) return done;
-    await runAll(jobs.map(({ data }) => data));
-    await opened().complete(
-      QUEUE,
-      jobs.map(({ id }) => id),
-    );
-    done += jobs.length;
-  }
-}
 
 async function runAll(inputs: readonly Input[]): Promise<void> {
   let next = 0;

@@ -7,8 +7,8 @@ export type Program = {
   open(options: { url: string }): Promise<void>;
   /** Puts that many items in, the fastest way there is. */
   fill(options: { size: number }): Promise<Span>;
-  /** Works until nothing is left, in so many loops at once, and tells how much of it was its own. */
-  drain(options: { loops: number }): Promise<Span & { done: number }>;
+  /** Works until nothing is left, and tells how much of it was its own. */
+  drain(options: Record<string, never>): Promise<Span & { done: number }>;
 };
 
 type Run = { module: string; size: number; folder: string };
@@ -23,15 +23,15 @@ export async function fillRate({ module, size, folder }: Run): Promise<number> {
   });
 }
 
-/** Items a second that so many processes of a program drain together, each in so many loops where it knows some. */
-export async function drainRate(run: Run & { workers: number; loops?: number }): Promise<number> {
-  const { module, size, folder, loops = 1 } = run;
+/** Items a second that so many processes of a program drain together. */
+export async function drainRate(run: Run & { workers: number }): Promise<number> {
+  const { module, size, folder } = run;
   return withPostgres(folder, async (url) => {
     const workers = await open(module, url, run.workers);
     await workers[0].call('fill', { size });
     // Ours has to do without: a table that was just filled has no statistics yet.
     await query(url, 'analyze');
-    const spans = await Promise.all(workers.map((worker) => worker.call('drain', { loops })));
+    const spans = await Promise.all(workers.map((worker) => worker.call('drain', {})));
     await Promise.all(workers.map((worker) => worker.close()));
     const done = spans.reduce((sum, span) => sum + span.done, 0);
     if (done !== size) throw new Error(`${done} of ${size} items were done.`);
