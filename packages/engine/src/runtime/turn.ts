@@ -11,6 +11,7 @@ import type { Processor } from '../ports/processor.ts';
 import type { RunNews, Runner } from '../ports/runner.ts';
 import { createContexts, type Ended, mayRunInRows, runAttempts } from './attempt.ts';
 import { createEndedQueue } from './ended-queue.ts';
+import { holdSlots } from './held-slots.ts';
 import { toOutcomes } from './outcome.ts';
 import { MAX_OUTCOMES, type Recorded, type Recorder } from './recorder.ts';
 import type { RunningItem, RunningTurn, TurnEnd } from './running-turn.ts';
@@ -89,8 +90,7 @@ export function startTurn(
   let queue = lease.items;
   let next = 0;
   const ended = createEndedQueue();
-  let width = lease.width;
-  let heldSlots = options.held;
+  const slots = holdSlots(tools.slots, { held: options.held, width: lease.width });
   let concurrency = batch.concurrency;
   let priority = options.priority;
   /** Items that may run beside those of other turns; looked at with each record and renewal. */
@@ -106,10 +106,8 @@ export function startTurn(
   let gathering: { timer: NodeJS.Timeout; due: number } | null = null;
   // The last record asked for more and got nothing: all that is ready is in somebody's hands.
   let isDry = false;
-  // The last record asked for more width than it got.
-  let isNarrow = false;
   // What the last record found. It tells others how much this turn needs, so renewals do not touch it.
-  let found = { isDry, isNarrow };
+  let found = { isDry, isNarrow: false };
   let hasVoid = false;
   let finished = 0;
   /** Items that were handed to slots and have no outcome yet: they run, wait in a row, or are being stored. */
@@ -117,6 +115,7 @@ export function startTurn(
   const rows = createRowLength({ isSingle: lease.alone || !mayRunInRows(processor) });
 
   const unstarted = () => queue.length - next;
+  const aim = () => slots.reach(share);
   const isWorking = () => phase === 'working' && isBatchActive;
   const pace = () => {
     const seconds = (performance.now() - startedAt) / 1000;
@@ -126,7 +125,7 @@ export function startTurn(
   function pump(): void {
     const mayStart = performance.now() - confirmedAt < START_RIGHT_MS;
     // Bounded: a turn with too much to record waits, however fast its items are.
-    const most = Math.min(width, share);
+    const most = Math.min(slots.width, share);
     // Outputs are stored beside the handlers; a slow disk holds these up in the end.
     const mostUnended = most * (rows.most + 2);
     const isReady = () =>
@@ -245,7 +244,7 @@ export function startTurn(
         asked -= more;
         recordSeconds = (performance.now() - askedAt) / 1_000;
       });
-      isNarrow = answer.width < Math.min(wide, running.length + unstarted());
+      slots.granted(answer.width, Math.min(wide, running.length + unstarted()));
       if (answer.outcomes.length < outcomes.length) giveBack();
       recorded(answer, { more, askedAt });
     } catch (error) {
@@ -266,8 +265,8 @@ export function startTurn(
 
   /** Whether items that are leased already could start, if the lease were wider. */
   function wantsWidth(): boolean {
-    if (!isWorking() || isNarrow || lease.alone || mustEnd()) return false;
-    return width < Math.min(aim(), running.length + unstarted());
+    if (!isWorking() || slots.isNarrow || lease.alone || mustEnd()) return false;
+    return slots.width < Math.min(aim(), running.length + unstarted());
   }
 
   function mustEnd(): boolean {
@@ -279,17 +278,12 @@ export function startTurn(
     share = lease.alone ? 1 : Math.min(concurrency, tools.shareOf(turn));
   }
 
-  /** As many slots as the turn may have and this process can give. */
-  function aim(): number {
-    return Math.max(1, Math.min(share, heldSlots + tools.slots.free));
-  }
-
   /** What the lease should be as wide as from here on: never less than the handlers that run. */
   function takeSlots(): number {
     if (!isWorking()) return running.length;
-    if (!lease.alone && !mustEnd()) heldSlots += tools.slots.take(aim() - heldSlots);
+    const held = slots.takeUpTo(lease.alone || mustEnd() ? 0 : aim());
     const useful = running.length + unstarted() + (mustEnd() ? 0 : wanted());
-    return Math.max(running.length, Math.min(aim(), heldSlots, useful));
+    return Math.max(running.length, Math.min(aim(), held, useful));
   }
 
   function recorded(answer: Recorded, { more, askedAt }: { more: number; askedAt: number }): void {
@@ -298,6 +292,7 @@ export function startTurn(
       return;
     }
     confirmedAt = Math.max(confirmedAt, askedAt);
+    if (answer.batch.concurrency > concurrency) slots.hope();
     concurrency = answer.batch.concurrency;
     priority = answer.batch.priority;
     if (answer.items.length > 0) {
@@ -306,21 +301,15 @@ export function startTurn(
       Object.assign(configs, answer.configs);
     }
     isDry = more > 0 && answer.items.length === 0;
-    found = { isDry: more > 0 ? isDry : found.isDry, isNarrow };
-    setWidth(answer.width);
+    found = { isDry: more > 0 ? isDry : found.isDry, isNarrow: slots.isNarrow };
+    giveBackSurplus();
     isBatchActive = isActive(answer.batch.status);
     tools.onPulse(answer.batch, answer.outcomes);
   }
 
-  /** Slots beyond the granted width go back at once, so that another turn can have them. */
-  function setWidth(granted: number): void {
-    width = granted;
+  function giveBackSurplus(): void {
     // The width that another record under way has asked for rests on these slots.
-    if (records.size > 1) return;
-    const surplus = heldSlots - Math.max(width, running.length);
-    if (surplus <= 0) return;
-    heldSlots -= surplus;
-    tools.slots.giveBack(surplus);
+    if (records.size <= 1) slots.giveBackSurplus(running.length);
   }
 
   function lose(): void {
@@ -342,8 +331,7 @@ export function startTurn(
     // What is lost is not looked for at once: if it is still ours to do, the sweep finds it.
     const goesOn = phase !== 'lost' && (isHeld || (isWorking() && !isDry));
     phase = 'over';
-    tools.slots.giveBack(heldSlots);
-    heldSlots = 0;
+    slots.giveAllBack();
     const end = () => done.resolve({ goesOn, isHeld, pace: pace() });
     // Nobody knows whether it is there: a failed attempt may have made it, too.
     void rm(workDir, { recursive: true, force: true }).then(end, end);
@@ -358,7 +346,7 @@ export function startTurn(
     },
     get demand() {
       if (!isWorking()) return running.length;
-      const most = found.isNarrow ? Math.max(width, running.length) : concurrency;
+      const most = found.isNarrow ? Math.max(slots.width, running.length) : concurrency;
       return found.isDry ? Math.min(most, running.length + unstarted()) : most;
     },
     get confirmed_at() {
@@ -375,7 +363,7 @@ export function startTurn(
       isBatchActive = answer.status !== null && isActive(answer.status);
       // Slots may have come free, or the concurrency was raised: a dry turn may ask again.
       isDry = false;
-      isNarrow = false;
+      slots.hope();
       updateShare();
       pump();
     },
@@ -394,7 +382,7 @@ export function startTurn(
     },
     done: done.promise,
   };
-  setWidth(width);
+  giveBackSurplus();
   pump();
   return turn;
 }

@@ -109,16 +109,19 @@ export function startWorker(options: {
     return Math.min(slots.free, shareOf({ priority, demand: slots.total }, turns, slots.total));
   }
 
-  /** Waits a little for room, unless there is no free slot to wait for or a higher turn is offered meanwhile. */
+  /** Waits a little for room, while there is a free slot to wait for and no higher turn is offered. */
   async function getsRoom(priority: number): Promise<boolean> {
     const end = performance.now() + ROOM_MS;
     const mayHope = () =>
-      slots.free > 0 && quiet === null && !closing.signal.aborted && performance.now() < end;
-    while (roomFor(priority) === 0 && mayHope()) {
-      await wait(LOOK_MS);
-      // Looked at after the wait: a turn that goes back at once would only come again at once.
-      if (dispatch.hasWaiting(priority + 1)) break;
-    }
+      slots.free > 0 &&
+      quiet === null &&
+      !closing.signal.aborted &&
+      performance.now() < end &&
+      !dispatch.hasWaiting(priority + 1);
+    if (roomFor(priority) > 0) return true;
+    // Asked after a wait: a turn that goes back at once would only come again at once.
+    do await wait(LOOK_MS);
+    while (roomFor(priority) === 0 && mayHope());
     return roomFor(priority) > 0;
   }
 
