@@ -1,4 +1,12 @@
-import type { Batch, BatchStatus, Item, ItemStatus, PauseReason, Wire } from '@sheaf/protocol';
+import {
+  type Batch,
+  type BatchStatus,
+  type Item,
+  type ItemStatus,
+  isActive,
+  type PauseReason,
+  type Wire,
+} from '@sheaf/protocol';
 
 export type Tone = 'grey' | 'blue' | 'amber' | 'green' | 'red';
 
@@ -31,8 +39,10 @@ type Shown = Pick<
   Wire<Batch>,
   | 'status'
   | 'round'
+  | 'open'
   | 'pause_reason'
   | 'paused_by'
+  | 'pending_items'
   | 'running_items'
   | 'completed_items'
   | 'failed_items'
@@ -42,6 +52,7 @@ type Shown = Pick<
 /** What a batch is at, in words: with what follows from the facts beside its stored state. */
 export function batchLabel(batch: Shown): StateLabel {
   const stored = STATUS_LABELS[batch.status];
+  if (waitsForItems(batch)) return { ...stored, icon: '○', label: 'Waiting for more items' };
   switch (batch.status) {
     case 'running':
       return batch.round > 1 ? { ...stored, icon: '↻', label: `Retrying (round ${batch.round})` } : stored;
@@ -59,6 +70,16 @@ export function batchLabel(batch: Shown): StateLabel {
     default:
       return stored;
   }
+}
+
+/**
+ * Whether a batch that is open for more items has done all it got: it goes on when more come, and ends
+ * when it is sealed.
+ */
+export function waitsForItems(
+  batch: Pick<Shown, 'status' | 'open' | 'pending_items' | 'running_items'>,
+): boolean {
+  return batch.open && isActive(batch.status) && batch.pending_items + batch.running_items === 0;
 }
 
 function pausedText(batch: Shown): string {

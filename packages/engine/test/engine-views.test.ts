@@ -118,6 +118,22 @@ describe('progress', () => {
   });
 });
 
+describe('an open batch that has done all it has', () => {
+  it('tells no time left, to who asks and to who listens', async () => {
+    const { events, stop } = listen();
+    const batch = await world.make({ processor: 'steady', items: numbered(40), open: true });
+    await until('all is done', async () => (await world.get(batch)).completed_items === 40);
+    const waiting = { status: 'running', completed: 40, estimated_time_remaining_ms: null };
+    expect(await world.engine.progress({ batch_id: batch.id })).toMatchObject(waiting);
+    await until('the last frame has come', () =>
+      events.some((event) => event.type === 'batch_progress' && event.completed === 40),
+    );
+    stop();
+    expect(events.findLast((event) => event.type === 'batch_progress')).toMatchObject(waiting);
+    await world.engine.seal({ batch_id: batch.id });
+  });
+});
+
 describe('live news', () => {
   it('tell every move in order, without gaps, and end with the last state', async () => {
     const { events, stop } = listen();

@@ -50,10 +50,10 @@ describe('the time left', () => {
     expect(seen(50, 0)).toBeNull();
   });
 
-  it('is nothing when nothing is left', () => {
-    const none = { items: 0, ms: 0 };
-    expect(estimateRemaining({ remaining: 0, overall: none, recent: null })).toEqual({ low: 0, high: 0 });
-    expect(estimateRemaining({ remaining: -1, overall: none, recent: null })).toEqual({ low: 0, high: 0 });
+  it('is not known of a batch that goes on with nothing left to do: it waits for more items', () => {
+    const overall = { items: 100, ms: 60_000 };
+    expect(estimateRemaining({ remaining: 0, overall, recent: null })).toBeNull();
+    expect(estimateRemaining({ remaining: -1, overall, recent: null })).toBeNull();
   });
 
   it('is a range around the pace seen, narrower as more is known', () => {

@@ -19,7 +19,8 @@ export function percentComplete(finished: number, total: number): number {
 
 /**
  * The time left as a range in milliseconds, or null while there is too little to tell (fewer than
- * 20 items and less than 10 s of running time).
+ * 20 items and less than 10 s of running time). Null, too, when nothing remains: a batch that is not
+ * over by then is open and waits for more items, and nobody knows for how long.
  *
  * The pace of the whole batch and of its last minutes are blended, the recent one with the weight of
  * the progress made: early on the average is all there is, near the end what happens now counts.
@@ -34,7 +35,7 @@ export function estimateRemaining(options: {
   spread?: number;
 }): Eta | null {
   const { remaining, overall, recent } = options;
-  if (remaining <= 0) return { low: 0, high: 0 };
+  if (remaining <= 0) return null;
   if (overall.items < ENOUGH_ITEMS && overall.ms < ENOUGH_MS) return null;
   if (overall.items === 0 || overall.ms <= 0) return null;
   const progress = overall.items / (overall.items + remaining);

@@ -77,12 +77,13 @@ export async function* watch(
 
 /**
  * A snapshot of a batch that is still filling up, against all the items it is going to have: half of
- * the files uploaded and done is not 100 %. When that will be, nobody knows before the upload ends.
+ * the files uploaded and done is not 100 %. When that will be, nobody knows before the upload ends; and
+ * nobody has to close it: the upload does.
  */
 export function against(snapshot: Snapshot, expected: number): Snapshot {
   const { batch, progress } = snapshot;
   const missing = expected - batch.total_items;
-  if (missing <= 0) return snapshot;
+  if (missing <= 0) return batch.open ? { ...snapshot, batch: { ...batch, open: false } } : snapshot;
   const finished = batch.total_items - batch.pending_items - batch.running_items;
   return {
     ...snapshot,

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { createClient } from '@sheaf/client';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { writeFiles } from './processors.ts';
 import { makePlace, type Place, type Running, until } from './sheaf.ts';
@@ -154,6 +155,27 @@ describe('commands while a server runs', () => {
     expect((await place.sheaf(['wait', 'in'])).code).toBe(3);
     expect((await place.sheaf(['status', 'in/9', '--json'])).code).toBe(6);
     expect((await place.sheaf(['items', 'in/99'])).stderr).toMatch(/^error: Item not found: bat_\w+\/99/);
+  });
+
+  it('shows a batch that is open for more items as waiting, until it is sealed', async () => {
+    await createClient({ url: server.url }).create({
+      name: 'stream',
+      processor: 'probe',
+      items: [{}, {}],
+      open: true,
+    });
+    const shown = async () => (await place.sheaf(['status', 'stream'])).stdout;
+    await until(async () => (await shown()).includes('2/2'), shown);
+    const text = await shown();
+    expect(text).toMatch(/^○ Waiting for more items {2}stream /);
+    expect(text).not.toContain(' left');
+    expect(text).toContain(
+      '  next: sheaf seal stream, when no more come · sheaf add stream PATH… --rest, after a stopped upload\n',
+    );
+    expect((await place.sheaf(['list'])).stdout).toMatch(/stream +○ Waiting for more items +█{10} 100% +– /);
+    expect((await place.sheaf(['seal', 'stream'])).stdout).toBe(
+      '✓ stream is closed for more items: Completed\n',
+    );
   });
 
   it('deletes only with a yes', async () => {

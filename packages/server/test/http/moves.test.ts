@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { expectProblem, NOBODY, openWorld, type World } from './world.ts';
+import { expectProblem, NOBODY, openWorld, until, type World } from './world.ts';
 
 let world: World;
 beforeAll(async () => {
@@ -40,8 +40,11 @@ describe('moves', () => {
     await world.done(first);
   });
 
-  it('seal an open batch, which then completes', async () => {
+  it('seal an open batch, which has no time left to tell until then, and then completes', async () => {
     const batch = await world.batch({ open: true, items: [{}] });
+    const progress = async () => (await world.call('GET', `/api/batches/${batch.id}/progress`)).json;
+    await until(async () => (await progress()).completed === 1);
+    expect(await progress()).toMatchObject({ status: 'running', estimated_time_remaining_ms: null });
     await move(batch.id, 'seal');
     await world.done(batch);
     expect((await world.call('GET', `/api/batches/${batch.id}`)).json.status).toBe('completed');

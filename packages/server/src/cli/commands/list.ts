@@ -1,4 +1,4 @@
-import { batchLabel } from '@sheaf/client';
+import { batchLabel, waitsForItems } from '@sheaf/client';
 import { BATCH_STATUSES, type Batch, errorCode, etaText, isFinal, nearest, type Wire } from '@sheaf/protocol';
 import type { Call } from '../command.ts';
 import { type Connection, connect } from '../connect.ts';
@@ -114,10 +114,11 @@ async function tableOf(
 ): Promise<string[]> {
   const ids = shortIds(data.map(({ id }) => id));
   const left = new Map<string, string>();
-  for (const { id, status } of data) {
-    if (status !== 'running' || connection === null || left.size >= 20) continue;
-    const { estimated_time_remaining_ms: eta } = await connection.client.progress(id);
-    left.set(id, etaText(eta) ?? '…');
+  for (const batch of data) {
+    if (batch.status !== 'running' || waitsForItems(batch)) continue;
+    if (connection === null || left.size >= 20) continue;
+    const { estimated_time_remaining_ms: eta } = await connection.client.progress(batch.id);
+    left.set(batch.id, etaText(eta) ?? '…');
   }
   return table(
     [

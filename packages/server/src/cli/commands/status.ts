@@ -1,3 +1,4 @@
+import { waitsForItems } from '@sheaf/client';
 import { type Batch, type Cause, isFinal, type Wire } from '@sheaf/protocol';
 import type { Call } from '../command.ts';
 import { type Connection, withConnection } from '../connect.ts';
@@ -84,6 +85,10 @@ async function sayBatch(
   for (const line of causeLines(causes, paint)) say(context, `  ${line}`);
   for (const cause of causes.slice(0, 1)) say(context, `  next: ${retryCommand(reference, cause, causes)}`);
   if (batch.status === 'paused') say(context, `  next: sheaf resume ${reference}`);
+  if (waitsForItems(batch)) {
+    const rest = `sheaf add ${reference} PATH… --rest, after a stopped upload`;
+    say(context, `  next: sheaf seal ${reference}, when no more come · ${rest}`);
+  }
   if (!connection.isWorking && !isFinal(batch.status)) note(context, '  Nothing works on it now: sheaf up');
 }
 

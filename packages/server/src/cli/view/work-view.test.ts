@@ -97,6 +97,14 @@ function makeSnapshot(batch: Partial<Wire<Batch>> = {}, causes: Wire<Cause>[] = 
   return { batch: makeBatch(batch), progress: makeProgress(), causes, isStale: false };
 }
 
+/** All done, and open for more. */
+function makeWaiting(): Snapshot {
+  const done = { pending_items: 0, running_items: 0, completed_items: 1_204, failed_items: 0 };
+  const snapshot = makeSnapshot({ ...done, open: true, percent_complete: 100 });
+  const progress = makeProgress({ running: [], estimated_time_remaining_ms: null, items_per_second: 0 });
+  return { ...snapshot, progress };
+}
+
 const plain = { paint: (_style: string, text: string) => text, width: () => 120 };
 
 describe('a batch at work on a terminal', () => {
@@ -162,6 +170,20 @@ describe('a batch at work on a terminal', () => {
     expect(against(filling, 6)).toBe(filling);
   });
 
+  it('says that an open batch waits for more items, and how to end that', () => {
+    expect(linesOf({ upload: null, snapshot: makeWaiting(), fetched: null }, plain, '^C stops')).toEqual([
+      '  ○ Waiting for more items   ██████████████████████████ 1,204/1,204 100%',
+      '    no more? sheaf seal bat_01j9x40000000000000000000',
+      '^C stops',
+    ]);
+  });
+
+  it('waits for nobody where the upload is its own', () => {
+    const snapshot = against(makeWaiting(), 1_204);
+    const [line] = linesOf({ upload: null, snapshot, fetched: null }, plain, '');
+    expect(line).toMatch(/^ {2}◐ Run /);
+  });
+
   it('keeps the bar within a narrow terminal', () => {
     const [line = ''] = linesOf(
       { upload: null, snapshot: makeSnapshot(), fetched: null },
@@ -208,6 +230,14 @@ describe('a batch at work in a log', () => {
       'running 842/1204 69% completed=839 failed=3 rate=52/s eta=7s',
       'paused reason=user 842/1204 69% completed=839 failed=3 rate=52/s',
       'partially_completed completed=1201 failed=3 took=24.1s',
+    ]);
+  });
+
+  it('says of an open batch that has done all it got what it waits for', () => {
+    const lines: string[] = [];
+    createPlainLog((line) => lines.push(line)).show(makeWaiting());
+    expect(lines).toEqual([
+      expect.stringMatching(/ running waiting_for=more_items 1204\/1204 100% completed=1204 failed=0$/),
     ]);
   });
 });

@@ -1,4 +1,4 @@
-import { batchLabel } from '@sheaf/client';
+import { batchLabel, waitsForItems } from '@sheaf/client';
 import type { Context } from '../context.ts';
 import type { UploadState } from '../upload.ts';
 import type { Snapshot } from '../watch.ts';
@@ -74,10 +74,12 @@ export function linesOf(
     const canary = canaryLine(snapshot, paint);
     if (canary !== null) lines.push(canary);
     const { icon, tone, label } = batchLabel(batch);
-    const isRunning = batch.status === 'running' && batch.round === 1;
+    const isWaiting = waitsForItems(batch);
+    const isRunning = batch.status === 'running' && batch.round === 1 && !isWaiting;
     lines.push(
       `  ${paint(tone, icon)} ${isRunning ? 'Run     ' : `${clean(label)}  `} ${workLine(batch, progress, paint, terminal.width())}`,
     );
+    if (isWaiting) lines.push(`    ${paint('dim', 'no more?')} sheaf seal ${batch.id}`);
     const running = runningLine(progress);
     if (running !== null) lines.push(`    ${paint('dim', 'running')}  ${running}`);
     for (const line of causeLines(causes, paint)) lines.push(`    ${paint('dim', 'failed ')}  ${line}`);
