@@ -93,7 +93,11 @@ export function createPulses(options: { events: Events; clock: Clock }): Pulses 
       failed: last.failed_items,
       running: last.running_items,
       percent_complete: percentComplete(finishedOf(last), last.total_items),
-      ...speedOf(batch, last.total_items - finishedOf(last), isWorking(last)),
+      ...speedOf(batch, {
+        remaining: last.total_items - finishedOf(last),
+        isActive: isWorking(last),
+        at: batch.sentAt,
+      }),
     });
     if (batch.done.length > 0) {
       events.publish(last.space, { type: 'batch_jobs_complete', batch_id: last.id, jobs: batch.done });
@@ -114,8 +118,8 @@ export function createPulses(options: { events: Events; clock: Clock }): Pulses 
     },
     speed({ id, finished, total, ran_ms, isActive }) {
       const batch = watched.get(id);
-      if (batch !== undefined) return speedOf(batch, total - finished, isActive);
       const remaining = total - finished;
+      if (batch !== undefined) return speedOf(batch, { remaining, isActive, at: clock.now() });
       const overall = { items: finished, ms: ran_ms };
       const eta = isActive ? estimateRemaining({ remaining, overall, recent: null }) : null;
       return { estimated_time_remaining_ms: eta, items_per_second: 0, bytes_per_second: 0 };
@@ -135,14 +139,18 @@ function addSample(batch: Watched, sample: Sample): void {
     batch.samples = batch.samples.filter((_, index) => index % 2 === 0 || index > MAX_SAMPLES / 2);
 }
 
-function speedOf(batch: Watched, remaining: number, isActive: boolean): Speed {
+function speedOf(
+  batch: Watched,
+  { remaining, isActive, at }: { remaining: number; isActive: boolean; at: number },
+): Speed {
   const last = batch.samples.at(-1);
   const first = batch.samples[0];
   if (last === undefined || first === undefined || !isActive) {
     return { estimated_time_remaining_ms: null, items_per_second: 0, bytes_per_second: 0 };
   }
   const now = batch.samples.find((sample) => sample.at >= last.at - SPEED_MS) ?? first;
-  const seconds = Math.max((last.at - now.at) / 1000, 0);
+  // When nothing has ended since, the speed of then is none of now.
+  const seconds = at - last.at > SPEED_MS ? 0 : Math.max((last.at - now.at) / 1000, 0);
   const rate = (count: number) => (seconds > 0 ? Math.round((count / seconds) * 10) / 10 : 0);
   const recent = { items: last.finished - first.finished, ms: last.ran_ms - first.ran_ms };
   const overall = { items: last.finished, ms: last.ran_ms };
