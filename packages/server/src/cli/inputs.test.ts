@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { errorCode } from '@sheaf/protocol';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { collectFiles, nameFor } from './inputs.ts';
+import { collectFiles, linesHint, nameFor } from './inputs.ts';
 import { linesFromInput, linesFromManifest } from './lines.ts';
 import { shortIds } from './resolve.ts';
 
@@ -89,6 +89,29 @@ describe('files to work on', () => {
     expect(nameFor(['a.jpg', 'b.jpg', 'c.jpg'], 'x')).toBe('a.jpg and 2 more');
     expect(nameFor(['-'], 'thumbnails')).toBe('thumbnails');
     expect(nameFor([], 'thumbnails')).toBe('thumbnails');
+  });
+});
+
+describe('a file of lines that is taken whole', () => {
+  beforeEach(() => {
+    for (const name of ['rows.ndjson', 'more rows.jsonl', 'rows.txt'])
+      writeFileSync(join(folder, name), '{}');
+    mkdirSync(join(folder, 'lines.jsonl'));
+    writeFileSync(join(folder, 'lines.jsonl', 'one.jsonl'), '{}');
+  });
+
+  it.each([
+    ['named alone', ['rows.ndjson'], / is one item, .* --manifest \S+rows\.ndjson$/],
+    ['whose name a shell would split', ['more rows.jsonl'], / --manifest '.+more rows\.jsonl'$/],
+    ['beside another', ['rows.ndjson', 'more rows.jsonl'], null],
+    ['of another kind', ['rows.txt'], null],
+    ['in a folder', ['lines.jsonl'], null],
+    ['that a pattern found', ['*.ndjson'], null],
+  ])('is spoken of when %s', async (_what, names, expected) => {
+    const paths = names.map((name) => join(folder, name));
+    const hint = linesHint(paths, (await collectFiles(paths)).files);
+    if (expected === null) expect(hint).toBeNull();
+    else expect(hint).toMatch(expected);
   });
 });
 

@@ -1,6 +1,8 @@
 import { access, constants, glob, readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, relative, sep } from 'node:path';
 import { failure } from './failure.ts';
+import { clean } from './view/clean.ts';
+import { shellWord } from './view/format.ts';
 
 /** A file to become an item. */
 export type InputFile = {
@@ -27,6 +29,17 @@ export async function collectFiles(paths: readonly string[]): Promise<Inputs> {
   }
   const list = [...files.values()];
   return { files: list, bytes: list.reduce((sum, file) => sum + file.bytes, 0) };
+}
+
+/**
+ * A word to who names a file of lines and may mean an item from each: it is taken whole, which is what a
+ * processor of files wants. Whoever names a folder or a pattern means files.
+ */
+export function linesHint(paths: readonly string[], files: readonly InputFile[]): string | null {
+  const [path = ''] = paths;
+  const isNamed = paths.length === 1 && files[0]?.path === path;
+  if (!isNamed || !/\.(?:ndjson|jsonl)$/i.test(path)) return null;
+  return `${clean(basename(path))} is one item, as a file. For an item from each line:  --manifest ${shellWord(clean(path))}`;
 }
 
 async function expand(path: string): Promise<InputFile[]> {

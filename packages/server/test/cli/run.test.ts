@@ -74,6 +74,22 @@ describe('sheaf run without a server', () => {
     expect((await place.sheaf(['logs', 'numbers/2'])).stdout).toMatch(/2#1 doubling 2\n$/);
   });
 
+  it('takes a file of lines whole, as one item, and says how its lines become items', async () => {
+    writeFileSync(join(place.dir, 'rows.ndjson'), '{"input":1}\n{"input":2}\n');
+    const hint = 'rows.ndjson is one item, as a file. For an item from each line:  --manifest rows.ndjson\n';
+    const whole = await place.sheaf(['run', './processors.ts#copy', 'rows.ndjson', '--json']);
+    expect(JSON.parse(whole.stdout)).toMatchObject({ status: 'completed', total_items: 1 });
+    expect(whole).toMatchObject({ code: 0, stderr: hint });
+    expect((await place.sheaf(['add', '@last', 'rows.ndjson'])).stderr).toContain(hint);
+
+    const quiet = await place.sheaf(['run', './processors.ts#copy', 'rows.ndjson', '-q']);
+    expect(quiet).toMatchObject({ code: 0, stderr: '' });
+    const lines = ['run', './processors.ts#double', '--manifest', 'rows.ndjson', '--json'];
+    const { stdout, stderr } = await place.sheaf(lines);
+    expect(JSON.parse(stdout).total_items).toBe(2);
+    expect(stderr).not.toContain('one item');
+  });
+
   it('cannot detach from work that ends with the command', async () => {
     const { code, stderr } = await place.sheaf(['run', 'probe', 'in', '--detach']);
     expect(stderr).toMatch(/^error: --detach needs a server .*\nhint: start one with {2}sheaf up/);

@@ -2,7 +2,7 @@ import type { Call } from '../command.ts';
 import { withConnection } from '../connect.ts';
 import { answer, note, say } from '../context.ts';
 import { failure } from '../failure.ts';
-import { collectFiles } from '../inputs.ts';
+import { collectFiles, linesHint } from '../inputs.ts';
 import { linesFromInput, linesFromManifest } from '../lines.ts';
 import { resolveBatch } from '../resolve.ts';
 import { uploadFiles } from '../upload.ts';
@@ -35,6 +35,8 @@ export async function add({
     const batch = await resolveBatch(client, reference);
     if (lines !== null) await client.addLines(batch.id, lines.body);
     else {
+      const hint = linesHint(paths, files);
+      if (hint !== null) note(context, hint);
       const view = openWorkView(context);
       // What the batch has of these files: none of them yet, or after a stopped upload the first ones.
       const where = options.rest

@@ -6,7 +6,7 @@ import { answer, type Context, note, say } from '../context.ts';
 import { type Downloaded, downloadOutputs, freeFolder, writeFailure } from '../download.ts';
 import { failure } from '../failure.ts';
 import { exitCode, exitCodeAfter, follow } from '../follow.ts';
-import { collectFiles, type InputFile, nameFor } from '../inputs.ts';
+import { collectFiles, type InputFile, linesHint, nameFor } from '../inputs.ts';
 import { type Lines, linesFromInput, linesFromManifest } from '../lines.ts';
 import { type BatchFlags, batchFrom, whatRuns } from '../new-batch.ts';
 import { isProcessorFile, loadProcessor } from '../processor-file.ts';
@@ -50,6 +50,8 @@ export async function run({ context, args, options }: Call<RunFlags>): Promise<n
     });
     const name = options.name ?? nameFor(paths, own?.name ?? word);
     const batch = { ...wanted, ...runs, name };
+    const hint = 'files' in source ? linesHint(paths, source.files) : null;
+    if (hint !== null) note(context, hint);
     return await runBatch(context, connection, { batch, source, flags: { ...options, paths } });
   });
 }
