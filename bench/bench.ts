@@ -26,12 +26,12 @@ export type Bench = {
   judge(median: Median): Line[];
 };
 
-/** A rate of ours that has to reach a share of another one. */
+/** A rate of ours that has to reach a share of another one; null where the share is only for reading. */
 export function shareLine(options: {
   label: string;
   ours: number;
   other: { name: string; rate: number };
-  floor_percent: number;
+  floor_percent: number | null;
 }): Line {
   const { label, ours, other, floor_percent: floor } = options;
   const percent = Math.round((ours / other.rate) * 100);
@@ -39,8 +39,8 @@ export function shareLine(options: {
     label,
     ours: `${rate(ours)}/s`,
     against: `${other.name} ${rate(other.rate)}/s: ${percent} %`,
-    floor: `${floor} %`,
-    ok: percent >= floor,
+    floor: floor === null ? '' : `${floor} %`,
+    ok: floor === null ? null : percent >= floor,
   };
 }
 

@@ -21,7 +21,7 @@ const program = defineCommand({
 export const commandBench: Bench = {
   name: 'command',
   about: `${PROGRAM} once an item, ${PARALLEL} at a time`,
-  size: { full: 3_000, quick: 800 },
+  size: { full: 3_000, quick: 400 },
   rounds: { full: 3, quick: 3 },
   sides: {
     async raw({ size, folder }) {

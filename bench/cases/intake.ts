@@ -15,7 +15,7 @@ export const intakeBench: Bench = {
   name: 'intake',
   about: 'items from NDJSON through HTTP, and the server’s memory until all are done',
   size: { full: 1_000_000, quick: 100_000 },
-  rounds: { full: 3, quick: 2 },
+  rounds: { full: 3, quick: 1 },
   sides: {
     async raw({ size, folder }) {
       const database = openBareDatabase(folder);

@@ -12,7 +12,7 @@ export const noopBench: Bench = {
   name: 'noop',
   about: 'items that do nothing, results recorded',
   size: { full: 1_000_000, quick: 100_000 },
-  rounds: { full: 3, quick: 3 },
+  rounds: { full: 3, quick: 2 },
   sides: {
     async raw({ size, folder }) {
       const database = openBareDatabase(folder);

@@ -18,7 +18,7 @@ const PARALLEL = 2;
 const QUALITY = 85;
 
 /** Pictures before the clock starts, for both: what is measured is the pace of the five hundredth, not of the first. */
-const WARM_UP = 48;
+const warmUpOf = (size: number) => Math.min(48, size / 2);
 
 /** Pictures of this many pixels across, and what they are scaled to. */
 type Kind = Pick<Bench, 'name' | 'about' | 'size' | 'rounds'> & { width: number; from: 'samples' | 'camera' };
@@ -33,7 +33,7 @@ const CAMERA = { width: 4_000, quality: 92 };
 export const photosBench = benchOf({
   name: 'photos',
   about: 'photographs of 12 megapixels to 2048 pixels',
-  size: { full: 480, quick: 96 },
+  size: { full: 480, quick: 48 },
   rounds: { full: 3, quick: 1 },
   width: 2_048,
   from: 'camera',
@@ -43,7 +43,7 @@ export const photosBench = benchOf({
 export const smallPhotosBench = benchOf({
   name: 'photos-small',
   about: 'the sample photographs (0.2 megapixels) to 800 pixels',
-  size: { full: 960, quick: 240 },
+  size: { full: 960, quick: 120 },
   rounds: { full: 3, quick: 1 },
   width: 800,
   from: 'samples',
@@ -59,7 +59,7 @@ function benchOf({ name, about, size: sizes, rounds, width, from }: Kind): Bench
       async raw({ size, folder }) {
         shareMachine();
         const paths = await pictures(from, folder);
-        await resizeAll(paths, { count: WARM_UP, width, folder: join(folder, 'warm-up') });
+        await resizeAll(paths, { count: warmUpOf(size), width, folder: join(folder, 'warm-up') });
         const begun = performance.now();
         await resizeAll(paths, { count: size, width, folder: join(folder, 'outputs') });
         return { rate: size / ((performance.now() - begun) / 1000) };
@@ -82,7 +82,7 @@ function benchOf({ name, about, size: sizes, rounds, width, from }: Kind): Bench
           });
           return batch.id;
         };
-        await secondsToComplete(engine, await draft(WARM_UP));
+        await secondsToComplete(engine, await draft(warmUpOf(size)));
         const seconds = await secondsToComplete(engine, await draft(size));
         await engine.close();
         return { rate: size / seconds };

@@ -27,7 +27,7 @@ export const retryBench: Bench = {
   name: 'retry',
   about: `retry of every ${FAILS_EVERY}th item of a batch, beside the pace of a plain batch and a bare program`,
   size: { full: 1_000_000, quick: 200_000 },
-  rounds: { full: 3, quick: 2 },
+  rounds: { full: 3, quick: 1 },
   sides: {
     plain: drainOurs,
     async raw({ size, folder }) {
@@ -55,7 +55,7 @@ export const retryBench: Bench = {
   judge: (median) =>
     [
       { side: 'plain', floor_percent: 50 },
-      { side: 'raw', floor_percent: 50 },
+      { side: 'raw', floor_percent: null },
     ].map(({ side, floor_percent }) =>
       shareLine({
         label: 'retry',
