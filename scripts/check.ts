@@ -58,7 +58,10 @@ async function runSteps(steps: Step[]): Promise<Counts> {
   return sum;
 }
 
-/** Every folder with a tsconfig.json by itself, so that each is held to its own libraries and types. */
+/**
+ * Every folder with a tsconfig.json by itself, so that each is held to its own libraries and types. What
+ * runs on Node is one of them: read once instead of by each package that stands on it.
+ */
 async function types(): Promise<Result> {
   const folders = ['.', ...readdirSync(join(root, 'packages')).map((name) => join('packages', name))];
   const results = await Promise.all(
