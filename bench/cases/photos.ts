@@ -44,7 +44,7 @@ export const photosBench = benchOf({
 export const smallPhotosBench = benchOf({
   name: 'photos-small',
   about: 'the sample photographs (0.2 megapixels) to 800 pixels',
-  size: { full: 960, quick: 120 },
+  size: { full: 960, quick: 60 },
   rounds: { full: 3, quick: 1 },
   width: 800,
   from: 'samples',

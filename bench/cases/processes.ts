@@ -16,7 +16,7 @@ export const processesBench: Bench = {
   name: 'processes',
   about: `items in ${CHILDREN} child processes, results recorded, beside a bare pool of forks`,
   size: { full: 20_000, quick: 5_000 },
-  rounds: { full: 3, quick: 2 },
+  rounds: { full: 3, quick: 1 },
   sides: {
     async raw({ size }) {
       const children = Array.from({ length: CHILDREN }, () =>

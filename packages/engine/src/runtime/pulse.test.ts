@@ -1,30 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import type { Events } from '../ports/events.ts';
-import type { BatchPulse } from '../ports/leasing.ts';
+import { makePulse } from '../testing/factories.ts';
 import { createFakeClock } from '../testing/fake-clock.ts';
 import { createPulses } from './pulse.ts';
 
 const unheard: Events = { publish: () => undefined, subscribe: () => () => undefined };
-
-function makePulse(fields: Partial<BatchPulse>): BatchPulse {
-  return {
-    id: 'bat_1',
-    space: 'default',
-    status: 'running',
-    concurrency: 4,
-    priority: 5,
-    total_items: 100,
-    completed_items: 0,
-    failed_items: 0,
-    skipped_items: 0,
-    cancelled_items: 0,
-    running_items: 4,
-    done_bytes: 0,
-    ran_ms: 0,
-    event_seq: 1,
-    ...fields,
-  };
-}
 
 describe('the speed of a batch', () => {
   it('is that of the last ten seconds, and none when nothing ended in them', () => {
@@ -32,7 +12,7 @@ describe('the speed of a batch', () => {
     const pulses = createPulses({ events: unheard, clock });
     const speed = () =>
       pulses.speed({ id: 'bat_1', finished: 20, total: 100, ran_ms: 2_000, isActive: true });
-    pulses.beat(makePulse({}), []);
+    pulses.beat(makePulse(), []);
     clock.advance(2_000);
     pulses.beat(makePulse({ completed_items: 20, done_bytes: 4_000, ran_ms: 2_000 }), []);
     expect(speed()).toMatchObject({ items_per_second: 10, bytes_per_second: 2_000 });

@@ -4,6 +4,7 @@ import type { BatchPulse, LeasedItem, RecordRequest } from '../ports/leasing.ts'
 import type { RunResult } from '../ports/runner.ts';
 import { probe } from '../processors/probe/probe.ts';
 import { createSeededChance } from '../testing/chance.ts';
+import { makePulse } from '../testing/factories.ts';
 import { createFakeClock } from '../testing/fake-clock.ts';
 import { until } from '../testing/until.ts';
 import type { Recorded } from './recorder.ts';
@@ -125,22 +126,7 @@ const ITEM: Omit<LeasedItem, 'seq'> = {
   config_no: 1,
 };
 
-const PULSE: BatchPulse = {
-  id: 'bat_1',
-  space: 'default',
-  status: 'running',
-  concurrency: 2 * SLOTS,
-  priority: 5,
-  total_items: 100,
-  completed_items: 0,
-  failed_items: 0,
-  skipped_items: 0,
-  cancelled_items: 0,
-  running_items: 0,
-  done_bytes: 0,
-  ran_ms: 0,
-  event_seq: 1,
-};
+const PULSE = makePulse({ concurrency: 2 * SLOTS });
 
 function recorded(request: RecordRequest, width: number, batch: BatchPulse): Recorded {
   const { token, outcomes } = request;

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { DEFAULT_CONCURRENCY, DEFAULT_POLICIES, DEFAULT_PRIORITY, makeId } from '@sheaf/protocol';
-import type { LeasedItem, Outcome, OutputRow } from '../ports/leasing.ts';
+import type { BatchPulse, LeasedItem, Outcome, OutputRow } from '../ports/leasing.ts';
 import type { FileRow, NewBatch, NewItemRow } from '../ports/store.ts';
 
 /** What a test says of a new batch: any field, and of the policies only those that matter to it. */
@@ -42,6 +42,27 @@ export function makeItems(count: number): NewItemRow[] {
   return Array.from({ length: count }, (_, index) =>
     makeItem({ name: `picture-${index + 1}.png`, input: JSON.stringify({ n: index + 1 }) }),
   );
+}
+
+/** The numbers of a running batch of a hundred items. */
+export function makePulse(fields: Partial<BatchPulse> = {}): BatchPulse {
+  return {
+    id: 'bat_1',
+    space: 'default',
+    status: 'running',
+    concurrency: DEFAULT_CONCURRENCY,
+    priority: DEFAULT_PRIORITY,
+    total_items: 100,
+    completed_items: 0,
+    failed_items: 0,
+    skipped_items: 0,
+    cancelled_items: 0,
+    running_items: 0,
+    done_bytes: 0,
+    ran_ms: 0,
+    event_seq: 1,
+    ...fields,
+  };
 }
 
 /** What a test says of an outcome; `ready_at` is when the next attempt of a `retry` is due. */
