@@ -6,9 +6,6 @@ import type { StoredBytes } from '../ports/files.ts';
 
 const CHUNK_BYTES = 256 * 1024;
 
-/** A file up to this size is read in place: it was written a moment ago, is in memory, and takes a millisecond. */
-const SMALL_BYTES = 1024 * 1024;
-
 /**
  * The sum of a local file.
  *
@@ -28,8 +25,8 @@ export async function hashHandle(handle: FileHandle, path: string): Promise<Stor
   const hash = createHash('sha256');
   const before = fstatSync(handle.fd);
   const buffer = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, Math.max(1, before.size)));
-  // Trips to another thread would cost the most of it.
-  const isSmall = before.size <= SMALL_BYTES;
+  // A small file was written a moment ago and is in memory: trips to another thread would cost the most of it.
+  const isSmall = before.size <= CHUNK_BYTES;
   let bytes = 0;
   while (bytes < before.size) {
     const count = isSmall ? readSync(handle.fd, buffer) : (await handle.read(buffer)).bytesRead;
