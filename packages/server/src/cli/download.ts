@@ -47,8 +47,10 @@ export async function downloadOutputs(
   const fetchOne = async ({ item, file }: { item: Wire<Item>; file: ItemFile }) => {
     options.signal?.throwIfAborted();
     const folder = safeFolder(options.dir, options.folderOf?.(item.seq) ?? '');
+    // Before anything is waited for: equal names are numbered in the order of their items, each time alike.
+    const name = uniqueName(folder, safeName(file.name));
     await mkdir(folder, { recursive: true });
-    const isNew = await place(client, file, folder, uniqueName, options.signal);
+    const isNew = await place(client, file, { folder, name, uniqueName, signal: options.signal });
     result.files += 1;
     result.bytes += file.bytes;
     if (!isNew) result.kept += 1;
@@ -74,19 +76,22 @@ async function* completedItems(client: Client, batchId: string): AsyncGenerator<
   } while (after !== null);
 }
 
-/** Fetches one file to its place. Answers false when it was there already. */
+/** Fetches one file to its place, or to another name beside a different file. Answers false when it was there already. */
 async function place(
   client: Client,
   file: ItemFile,
-  folder: string,
-  uniqueName: (folder: string, name: string) => string,
-  signal: AbortSignal | undefined,
+  where: {
+    folder: string;
+    name: string;
+    uniqueName: (folder: string, name: string) => string;
+    signal: AbortSignal | undefined;
+  },
 ): Promise<boolean> {
-  const wanted = safeName(file.name);
-  let name = uniqueName(folder, wanted);
+  const { folder, uniqueName, signal } = where;
+  let { name } = where;
   while (existsSync(join(folder, name))) {
     if (await isSame(join(folder, name), file)) return false;
-    name = uniqueName(folder, wanted);
+    name = uniqueName(folder, safeName(file.name));
   }
   // In the same folder, so that the rename is only a rename.
   const temporary = join(folder, `.sheaf-${randomUUID()}.part`);
