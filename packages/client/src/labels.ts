@@ -55,6 +55,9 @@ export function batchLabel(batch: Shown): StateLabel {
   if (waitsForItems(batch)) return { ...stored, icon: '○', label: 'Waiting for more items' };
   switch (batch.status) {
     case 'running':
+      if (batch.waiting_for !== null && batch.running_items === 0) {
+        return { ...stored, icon: '○', label: `Waiting: ${batch.waiting_for}` };
+      }
       return batch.round > 1 ? { ...stored, icon: '↻', label: `Retrying (round ${batch.round})` } : stored;
     case 'queued':
       return batch.waiting_for === null ? stored : { ...stored, label: `Queued: ${batch.waiting_for}` };

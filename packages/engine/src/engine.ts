@@ -112,7 +112,7 @@ async function openEngine(
   }
   const worker = works?.worker ?? null;
   const control = createControl({ store, clock, chance, intake, processors, worker, offer });
-  const views = createViews({ store, events, pulses, worker, isShared: deployment.isShared });
+  const views = createViews({ store, events, clock, pulses, worker, isShared: deployment.isShared });
 
   /** The disk did not keep a write: nothing more is done here, so that nothing is lost. */
   function onFailed(error: unknown): void {

@@ -26,6 +26,31 @@ describePostgres('The slots of two engines on one database', (postgres) => {
     expect(urgent.mostAtWork).toBe(5);
   });
 
+  test('start no more of a batch together than its rate limit allows, and hear of another one', async () => {
+    const { engines, urgent } = await openTwo();
+    const [engine] = engines;
+    const rateLimit = { items: 5, per_ms: 3_600_000 };
+    const { batch } = await engine.create({
+      processor: 'urgent',
+      items: numbered(40),
+      concurrency: 8,
+      rate_limit: rateLimit,
+    });
+    await until('five have started', () => urgent.starts.length === 5);
+    // More than one engine has slots for, and fewer than both have: each of them runs some.
+    expect(urgent.atWork).toBe(5);
+    const target = { batch_id: batch.id };
+    await engine.update({ ...target, fields: { rate_limit: { ...rateLimit, items: 7 } } });
+    await until('two more have started', () => urgent.starts.length === 7);
+    urgent.open();
+    await until('they are recorded', async () => (await engine.get(target)).completed_items === 7);
+    expect(await engine.get(target)).toMatchObject({ running_items: 0, pending_items: 33 });
+    expect(urgent.starts).toHaveLength(7);
+    await engine.update({ ...target, fields: { rate_limit: null } });
+    await engine.wait({ ...target, timeout_ms: 30_000 });
+    expect(urgent.starts).toHaveLength(40);
+  });
+
   async function openTwo() {
     const folder = mkdtempSync(join(tmpdir(), 'sheaf-sharing-'));
     const database = await postgres.database();

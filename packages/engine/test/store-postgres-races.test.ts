@@ -1,3 +1,4 @@
+import type { Batch } from '@sheaf/protocol';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openPostgresStore } from '../src/adapters/store-sql/postgres.ts';
@@ -48,6 +49,26 @@ describePostgres('two sessions on one database', (postgres) => {
     return (await Promise.all(answers)) as [A, B];
   }
 
+  /** What two leases get that ask for seven slots at the same time. */
+  async function leaseAtOnce(batch: Batch, now = Date.now()): Promise<Lease[]> {
+    const options = (token: string) => ({
+      token: `${token}-${batch.id}`,
+      batch_id: batch.id,
+      worker: token,
+      boot: 'boot-1',
+      width: 7,
+      limit: 20,
+      idle: true,
+      now,
+    });
+    const answers = await meet(
+      batch.id,
+      () => store.lease(options('a')),
+      () => other.lease(options('b')),
+    );
+    return answers.flatMap((answer) => ('lease' in answer ? [answer.lease] : []));
+  }
+
   async function waiting(): Promise<number> {
     const [row] = await postgres.sql(
       `select count(*)::int as count from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`,
@@ -96,25 +117,18 @@ describePostgres('two sessions on one database', (postgres) => {
 
   test('two leases never hold the same item, nor more than the concurrency', async ({ started, ask }) => {
     const batch = await started({ items: 100, concurrency: 10 });
-    const options = (token: string) => ({
-      token: `${token}-${batch.id}`,
-      batch_id: batch.id,
-      worker: token,
-      boot: 'boot-1',
-      width: 7,
-      limit: 20,
-      idle: true,
-      now: Date.now(),
-    });
-    const answers = await meet(
-      batch.id,
-      () => store.lease(options('a')),
-      () => other.lease(options('b')),
-    );
-    const leases = answers.flatMap((answer) => ('lease' in answer ? [answer.lease] : []));
+    const leases = await leaseAtOnce(batch);
     expect(leases.map(({ width }) => width)).toEqual([7, 3]);
     expect(new Set(leases.flatMap(({ items }) => items.map(({ seq }) => seq))).size).toBe(40);
     expect(await ask(batch)).toMatchObject({ refused: 'no_width' });
+  });
+
+  test('two leases together start no more than the rate limit allows', async ({ started, ask, clock }) => {
+    const policies = { rate_limit: { items: 9, per_ms: 60_000 } };
+    const batch = await started({ items: 100, concurrency: 50, policies });
+    const leases = await leaseAtOnce(batch, clock.now());
+    expect(leases.map(({ items }) => items.length)).toEqual([7, 2]);
+    expect(await ask(batch)).toMatchObject({ refused: 'rate_limited' });
   });
 
   test('a lease that meets a pause is refused and touches nothing', async ({ started, ask, act, ref }) => {

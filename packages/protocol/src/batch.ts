@@ -9,6 +9,7 @@ import {
   type Policies,
   policiesSchema,
   prioritySchema,
+  rateLimitSchema,
   recoverySchema,
 } from './policies.ts';
 import type { Eta } from './progress.ts';
@@ -45,6 +46,7 @@ export const createBatchSchema = z.strictObject({
   item_timeout_ms: policiesSchema.shape.item_timeout_ms.optional(),
   failure_budget: failureBudgetSchema.nullable().optional(),
   canary: canarySchema.nullable().optional(),
+  rate_limit: rateLimitSchema.nullable().optional(),
   recovery: recoverySchema.nullable().optional(),
   customer_prefix: prefixSchema.optional(),
   session_id: z.int().min(0).optional(),
@@ -63,6 +65,7 @@ export const updateBatchSchema = z.strictObject({
   metadata: metadataSchema.optional(),
   priority: prioritySchema.optional(),
   concurrency: concurrencySchema.optional(),
+  rate_limit: rateLimitSchema.nullable().optional(),
   config: configSchema.optional(),
 });
 
@@ -142,6 +145,9 @@ export type Batch = Counts & {
   metrics: Record<string, { sum: number; count: number; min: number; max: number }>;
   /** The number of the last stored event, where live updates go on. */
   event_seq: number;
+  /** When its rate limit lets the next item start, if that was reached; a time that is past holds nothing up. */
+  next_start_at: number | null;
+  /** Why it does not run just now, in words. */
   waiting_for: string | null;
   allowed_actions: BatchAction[];
 };

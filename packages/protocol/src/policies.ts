@@ -27,6 +27,12 @@ export const canarySchema = z.strictObject({
   min_pass_percent: z.number().min(0).max(100).optional(),
 });
 
+/** At most this many attempts start in any stretch of `per_ms`, wherever they run. */
+export const rateLimitSchema = z.strictObject({
+  items: z.int().min(1).max(MAX_ITEMS),
+  per_ms: z.int().min(100).max(86_400_000),
+});
+
 export const recoverySchema = z.enum(['resume', 'review']);
 
 /** The rules a batch runs by; every field has a default. */
@@ -36,12 +42,14 @@ export const policiesSchema = z.strictObject({
   item_timeout_ms: z.int().min(1).max(86_400_000),
   failure_budget: failureBudgetSchema.nullable(),
   canary: canarySchema.nullable(),
+  rate_limit: rateLimitSchema.nullable(),
   recovery: recoverySchema.nullable(),
 });
 
 export type Backoff = z.infer<typeof backoffSchema>;
 export type FailureBudget = z.infer<typeof failureBudgetSchema>;
 export type Canary = z.infer<typeof canarySchema>;
+export type RateLimit = z.infer<typeof rateLimitSchema>;
 export type RecoveryPolicy = z.infer<typeof recoverySchema>;
 export type Policies = z.infer<typeof policiesSchema>;
 
@@ -52,5 +60,6 @@ export const DEFAULT_POLICIES = {
   item_timeout_ms: 600_000,
   failure_budget: null,
   canary: null,
+  rate_limit: null,
   recovery: null,
 } as const satisfies Policies;

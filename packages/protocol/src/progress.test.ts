@@ -56,6 +56,13 @@ describe('the time left', () => {
     expect(estimateRemaining({ remaining: -1, overall, recent: null })).toBeNull();
   });
 
+  it('believes no pace that is faster than its rate limit: the first items start all at once', () => {
+    const options = { remaining: 100, overall: { items: 20, ms: 100 }, recent: null, spread: 0 };
+    const left = (items: number) => estimateRemaining({ ...options, fastest: { items, ms: 1_000 } });
+    expect(left(10)).toEqual({ low: 10_000, high: 10_000 });
+    expect(left(1_000)).toEqual(estimateRemaining(options));
+  });
+
   it('is a range around the pace seen, narrower as more is known', () => {
     const left = (items: number) =>
       estimateRemaining({ remaining: 100, overall: { items, ms: items * 1_000 }, recent: null });

@@ -26,20 +26,23 @@ export function percentComplete(finished: number, total: number): number {
  * the progress made: early on the average is all there is, near the end what happens now counts.
  *
  * @param recent Items and running time of about the last two minutes.
+ * @param fastest The pace that a rate limit allows at most: early on items start faster, all at once.
  * @param spread Half the width of the range as a share of the estimate; smaller as more is known.
  */
 export function estimateRemaining(options: {
   remaining: number;
   overall: Pace;
   recent: Pace | null;
+  fastest?: Pace | null;
   spread?: number;
 }): Eta | null {
-  const { remaining, overall, recent } = options;
+  const { remaining, overall, recent, fastest = null } = options;
   if (remaining <= 0) return null;
   if (overall.items < ENOUGH_ITEMS && overall.ms < ENOUGH_MS) return null;
   if (overall.items === 0 || overall.ms <= 0) return null;
   const progress = overall.items / (overall.items + remaining);
-  const rate = blend(rateOf(overall), recent === null ? 0 : rateOf(recent), progress);
+  const seen = blend(rateOf(overall), recent === null ? 0 : rateOf(recent), progress);
+  const rate = fastest === null ? seen : Math.min(seen, rateOf(fastest));
   const middle = remaining / rate;
   const spread = options.spread ?? Math.max(0.05, 0.5 / Math.sqrt(overall.items));
   return { low: Math.floor(middle * (1 - spread)), high: Math.ceil(middle * (1 + spread)) };

@@ -1,4 +1,4 @@
-import type { BatchStatus, Failure, Json, Policies } from '@sheaf/protocol';
+import type { BatchStatus, Failure, Json, Policies, RateLimit } from '@sheaf/protocol';
 
 /** An item in the hands of a turn. */
 export type LeasedItem = {
@@ -42,11 +42,12 @@ export type Served = { name: string; major: string };
 
 /**
  * Why there is no lease: the batch is not active, asks for a processor that this worker does not
- * serve (`needs` says which), runs as many items as it may, has nothing ready (`next_ready_at`: when a
- * retry falls due), or has only items that must run alone in an idle worker.
+ * serve (`needs` says which), runs as many items as it may, has started as many as its rate limit lets it
+ * (`next_ready_at`: when more may start), has nothing ready (`next_ready_at`: when a retry falls due), or
+ * has only items that must run alone in an idle worker.
  */
 export type LeaseRefusal = {
-  refused: 'not_active' | 'not_served' | 'no_width' | 'none_ready' | 'needs_idle';
+  refused: 'not_active' | 'not_served' | 'no_width' | 'rate_limited' | 'none_ready' | 'needs_idle';
   next_ready_at: number | null;
   /** Only with `not_served`. */
   needs: { processor: string; processor_version: string } | null;
@@ -108,6 +109,8 @@ export type RecordAnswer = {
   /** What `more` brought. */
   items: LeasedItem[];
   configs: Record<number, Json>;
+  /** With `more` that brought nothing: when a retry falls due, or its rate limit lets the batch start more. */
+  next_ready_at: number | null;
 };
 
 /** The numbers that move while a batch runs. */
@@ -117,6 +120,7 @@ export type BatchPulse = {
   status: BatchStatus;
   concurrency: number;
   priority: number;
+  rate_limit: RateLimit | null;
   total_items: number;
   completed_items: number;
   failed_items: number;

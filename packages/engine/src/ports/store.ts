@@ -139,7 +139,7 @@ export interface Store {
   resume(act: Act): Promise<Batch>;
   /** Ends the batch at once: what was recorded stays, what comes later is refused. */
   cancel(act: Act): Promise<Batch>;
-  /** Name, description, labels, metadata, priority, concurrency at any time; config while a draft. */
+  /** Name, description, labels, metadata, priority, concurrency, rate limit at any time; config while a draft. */
   update(act: Act & { fields: UpdateBatch }): Promise<Batch>;
   /**
    * Sends items back to work with `max_attempts` new attempts: the named ones, those of a cause (a
@@ -173,7 +173,9 @@ export interface Store {
   /**
    * Leases up to `limit` items of a batch from its best ready ranges: priority, then those that lost
    * their host once, then those that lost none, then seq; what lost it twice goes last. No two leases ever hold the same item, and the widths of all leases of a batch
-   * never exceed its concurrency. The caller makes the token, so that a lease whose answer was lost
+   * never exceed its concurrency. Of a batch with a rate limit no more is leased than has a slot and may
+   * start, so that in any stretch of its time no more items start than it says, on all machines together;
+   * what is given back unstarted counts. The caller makes the token, so that a lease whose answer was lost
    * can be given back by name.
    *
    * @param options.limit Some thousands for fast work, the turn's width for slow work.

@@ -234,7 +234,7 @@ function toRows(items: readonly NewItem[], processor: Processor): ItemRow[] {
 }
 
 function policiesOf(input: CreateBatch): Batch['policies'] {
-  const { max_attempts, backoff, item_timeout_ms, failure_budget, canary, recovery } = {
+  const { max_attempts, backoff, item_timeout_ms, failure_budget, canary, rate_limit, recovery } = {
     ...DEFAULT_POLICIES,
     ...input,
   };
@@ -244,6 +244,7 @@ function policiesOf(input: CreateBatch): Batch['policies'] {
     item_timeout_ms: item_timeout_ms ?? DEFAULT_POLICIES.item_timeout_ms,
     failure_budget: failure_budget ?? null,
     canary: canary ?? null,
+    rate_limit: rate_limit ?? null,
     recovery: recovery ?? null,
   };
 }

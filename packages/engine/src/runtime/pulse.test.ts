@@ -11,7 +11,14 @@ describe('the speed of a batch', () => {
     const clock = createFakeClock();
     const pulses = createPulses({ events: unheard, clock });
     const speed = () =>
-      pulses.speed({ id: 'bat_1', finished: 20, total: 100, ran_ms: 2_000, isActive: true });
+      pulses.speed({
+        id: 'bat_1',
+        finished: 20,
+        total: 100,
+        ran_ms: 2_000,
+        rate_limit: null,
+        isActive: true,
+      });
     pulses.beat(makePulse(), []);
     clock.advance(2_000);
     pulses.beat(makePulse({ completed_items: 20, done_bytes: 4_000, ran_ms: 2_000 }), []);

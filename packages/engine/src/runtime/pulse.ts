@@ -4,7 +4,9 @@ import {
   type ItemDone,
   itemId,
   type Json,
+  type Pace,
   percentComplete,
+  type RateLimit,
 } from '@sheaf/protocol';
 import type { Clock } from '../ports/clock.ts';
 import type { Events } from '../ports/events.ts';
@@ -40,7 +42,14 @@ export type Pulses = {
   beat(pulse: BatchPulse, ended: readonly Outcome[]): void;
   news(batchId: string, space: string, item: LeasedItem, news: RunNews): void;
   /** The speed of a batch as of now; null rates when nothing was seen of it in this process. */
-  speed(batch: { id: string; finished: number; total: number; ran_ms: number; isActive: boolean }): Speed;
+  speed(batch: {
+    id: string;
+    finished: number;
+    total: number;
+    ran_ms: number;
+    rate_limit: RateLimit | null;
+    isActive: boolean;
+  }): Speed;
   close(): void;
 };
 
@@ -96,6 +105,7 @@ export function createPulses(options: { events: Events; clock: Clock }): Pulses 
       ...speedOf(batch, {
         remaining: last.total_items - finishedOf(last),
         isActive: isWorking(last),
+        rate_limit: last.rate_limit,
         at: batch.sentAt,
       }),
     });
@@ -116,12 +126,13 @@ export function createPulses(options: { events: Events; clock: Clock }): Pulses 
       told.set(key, at);
       events.publish(space, { type: 'item_progress', batch_id: batchId, seq: item.seq, step, percent });
     },
-    speed({ id, finished, total, ran_ms, isActive }) {
+    speed({ id, finished, total, ran_ms, rate_limit, isActive }) {
       const batch = watched.get(id);
       const remaining = total - finished;
-      if (batch !== undefined) return speedOf(batch, { remaining, isActive, at: clock.now() });
+      if (batch !== undefined) return speedOf(batch, { remaining, isActive, rate_limit, at: clock.now() });
       const overall = { items: finished, ms: ran_ms };
-      const eta = isActive ? estimateRemaining({ remaining, overall, recent: null }) : null;
+      const fastest = paceOf(rate_limit);
+      const eta = isActive ? estimateRemaining({ remaining, overall, recent: null, fastest }) : null;
       return { estimated_time_remaining_ms: eta, items_per_second: 0, bytes_per_second: 0 };
     },
     close() {
@@ -141,7 +152,12 @@ function addSample(batch: Watched, sample: Sample): void {
 
 function speedOf(
   batch: Watched,
-  { remaining, isActive, at }: { remaining: number; isActive: boolean; at: number },
+  {
+    remaining,
+    isActive,
+    rate_limit,
+    at,
+  }: { remaining: number; isActive: boolean; rate_limit: RateLimit | null; at: number },
 ): Speed {
   const last = batch.samples.at(-1);
   const first = batch.samples[0];
@@ -155,10 +171,19 @@ function speedOf(
   const recent = { items: last.finished - first.finished, ms: last.ran_ms - first.ran_ms };
   const overall = { items: last.finished, ms: last.ran_ms };
   return {
-    estimated_time_remaining_ms: estimateRemaining({ remaining, overall, recent }),
+    estimated_time_remaining_ms: estimateRemaining({
+      remaining,
+      overall,
+      recent,
+      fastest: paceOf(rate_limit),
+    }),
     items_per_second: rate(last.finished - now.finished),
     bytes_per_second: rate(last.bytes - now.bytes),
   };
+}
+
+function paceOf(limit: RateLimit | null): Pace | null {
+  return limit === null ? null : { items: limit.items, ms: limit.per_ms };
 }
 
 function finishedOf(pulse: BatchPulse): number {

@@ -26,11 +26,12 @@ export type RunningTurn = {
   abort(): void;
   /**
    * Resolves when every handler has ended and all is recorded. `goesOn`: the batch may have more to
-   * do; `isHeld`: the lease still holds items, to be given back; `pace`: items a second.
+   * do; `isHeld`: the lease still holds items, to be given back; `pace`: items a second; `next_ready_at`:
+   * when there is more to do, if that was said.
    */
   readonly done: Promise<TurnEnd>;
 };
 
-export type TurnEnd = { goesOn: boolean; isHeld: boolean; pace: number };
+export type TurnEnd = { goesOn: boolean; isHeld: boolean; pace: number; next_ready_at: number | null };
 
 export type RunningItem = Placed & { item: LeasedItem; started_at: number; news: RunNews | null };

@@ -44,6 +44,21 @@ test('asks for width again as soon as its batch may run more', async () => {
   expect(records[2]?.request.width).toBe(SLOTS);
 });
 
+test('ends when nothing more may start, and tells when more may', async () => {
+  const { turn, slots, records, finishOne } = startOn({ width: 1, items: 1 });
+  const due = Date.UTC(2026, 10, 5, 13);
+  await until('it asks for more', () => records.length === 1);
+  records[0]?.grant(1, {}, due);
+  await until('it has given back what it did not get', () => slots.free === SLOTS - 1);
+  turn.renewed({ token: 'token', held: true, status: 'running', concurrency: 8, width: 1 }, 0);
+  finishOne();
+  await until('it records the last one and asks again', () => records.length === 2);
+  expect(records[1]?.request).toMatchObject({ outcomes: [{ seq: 1 }], more: expect.any(Number) });
+  records[1]?.grant(0, {}, due);
+
+  expect(await turn.done).toMatchObject({ goesOn: false, isHeld: false, next_ready_at: due });
+});
+
 /** A turn that has asked for all slots and got two. */
 async function startNarrow() {
   const turn = startOn({ width: 2 });
@@ -56,11 +71,14 @@ async function startNarrow() {
 }
 
 /** A turn of a batch of many items, on a process with `SLOTS` slots; others of it run elsewhere. */
-function startOn({ width }: { width: number }) {
+function startOn({ width, items = 100 }: { width: number; items?: number }) {
   const slots = createSlots(SLOTS);
   const running: ((result: RunResult) => void)[] = [];
-  const records: { request: RecordRequest; grant(width: number, batch?: Partial<BatchPulse>): void }[] = [];
-  startTurn(
+  const records: {
+    request: RecordRequest;
+    grant(width: number, batch?: Partial<BatchPulse>, nextReadyAt?: number | null): void;
+  }[] = [];
+  const turn = startTurn(
     {
       runner: { run: () => new Promise((resolve) => running.push(resolve)), close: async () => {} },
       recorder: {
@@ -68,7 +86,8 @@ function startOn({ width }: { width: number }) {
           const { promise, resolve } = Promise.withResolvers<Recorded>();
           records.push({
             request,
-            grant: (granted, batch) => resolve(recorded(request, granted, { ...PULSE, ...batch })),
+            grant: (granted, batch, nextReadyAt = null) =>
+              resolve({ ...recorded(request, granted, { ...PULSE, ...batch }), next_ready_at: nextReadyAt }),
           });
           return promise;
         },
@@ -99,7 +118,7 @@ function startOn({ width }: { width: number }) {
         },
         epoch: 1,
         width,
-        items: Array.from({ length: 100 }, (_, index): LeasedItem => ({ ...ITEM, seq: index + 1 })),
+        items: Array.from({ length: items }, (_, index): LeasedItem => ({ ...ITEM, seq: index + 1 })),
         configs: {},
         alone: false,
       },
@@ -112,7 +131,7 @@ function startOn({ width }: { width: number }) {
   );
   const finishOne = () =>
     running.shift()?.({ ok: true, result: null, outputs: [], metrics: null, log: null });
-  return { slots, records, finishOne };
+  return { turn, slots, records, finishOne };
 }
 
 const ITEM: Omit<LeasedItem, 'seq'> = {
@@ -139,6 +158,7 @@ function recorded(request: RecordRequest, width: number, batch: BatchPulse): Rec
     width,
     items: [],
     configs: {},
+    next_ready_at: null,
     outcomes,
   };
 }

@@ -10,6 +10,7 @@ import type { BatchPulse, Lease, LeasedBatch, LeasedItem, Outcome } from '../por
 import type { Processor } from '../ports/processor.ts';
 import type { RunNews, Runner } from '../ports/runner.ts';
 import { createContexts, type Ended, mayRunInRows, runAttempts } from './attempt.ts';
+import { watchDrySpell } from './dry-spell.ts';
 import { createEndedQueue } from './ended-queue.ts';
 import { holdSlots } from './held-slots.ts';
 import { toOutcomes } from './outcome.ts';
@@ -104,10 +105,9 @@ export function startTurn(
   let recordSeconds = 0;
   let isPlanned = false;
   let gathering: { timer: NodeJS.Timeout; due: number } | null = null;
-  // The last record asked for more and got nothing: all that is ready is in somebody's hands.
-  let isDry = false;
+  const dry = watchDrySpell(tools.clock, pump);
   // What the last record found. It tells others how much this turn needs, so renewals do not touch it.
-  let found = { isDry, isNarrow: false };
+  let found = { isDry: false, isNarrow: false };
   let hasVoid = false;
   let finished = 0;
   /** Items that were handed to slots and have no outcome yet: they run, wait in a row, or are being stored. */
@@ -255,7 +255,7 @@ export function startTurn(
   }
 
   function wanted(): number {
-    if (!isWorking() || isDry || lease.alone || mustEnd()) return 0;
+    if (!isWorking() || dry.isDry || lease.alone || mustEnd()) return 0;
     const idle = Math.max(0, aim() - running.length);
     const coming = unstarted() + asked;
     // Turns before this one have seen enough of the batch.
@@ -300,8 +300,8 @@ export function startTurn(
       next = 0;
       Object.assign(configs, answer.configs);
     }
-    isDry = more > 0 && answer.items.length === 0;
-    found = { isDry: more > 0 ? isDry : found.isDry, isNarrow: slots.isNarrow };
+    dry.recorded(more, answer);
+    found = { isDry: more > 0 ? dry.isDry : found.isDry, isNarrow: slots.isNarrow };
     giveBackSurplus();
     isBatchActive = isActive(answer.batch.status);
     tools.onPulse(answer.batch, answer.outcomes);
@@ -329,10 +329,12 @@ export function startTurn(
     if (isWorking() && unstarted() > 0 && !mustEnd()) return;
     const isHeld = phase === 'lost' || unstarted() > 0 || hasVoid;
     // What is lost is not looked for at once: if it is still ours to do, the sweep finds it.
-    const goesOn = phase !== 'lost' && (isHeld || (isWorking() && !isDry));
+    const goesOn = phase !== 'lost' && (isHeld || (isWorking() && !dry.isDry));
     phase = 'over';
+    dry.end();
     slots.giveAllBack();
-    const end = () => done.resolve({ goesOn, isHeld, pace: pace() });
+    const { next_ready_at } = dry;
+    const end = () => done.resolve({ goesOn, isHeld, pace: pace(), next_ready_at });
     // Nobody knows whether it is there: a failed attempt may have made it, too.
     void rm(workDir, { recursive: true, force: true }).then(end, end);
   }
@@ -361,8 +363,7 @@ export function startTurn(
       confirmedAt = Math.max(confirmedAt, asked);
       concurrency = answer.concurrency;
       isBatchActive = answer.status !== null && isActive(answer.status);
-      // Slots may have come free, or the concurrency was raised: a dry turn may ask again.
-      isDry = false;
+      dry.hope();
       slots.hope();
       updateShare();
       pump();

@@ -1,5 +1,7 @@
 import { type Batch, isFinal, type Progress, SheafError } from '@sheaf/protocol';
 import type { Engine, Target } from '../api.ts';
+import { waitForRate } from '../domain/rate-limit.ts';
+import type { Clock } from '../ports/clock.ts';
 import type { Events } from '../ports/events.ts';
 import type { RunNews } from '../ports/runner.ts';
 import type { Store } from '../ports/store.ts';
@@ -35,17 +37,21 @@ const MAX_RUNNING = 200;
 export function createViews(options: {
   store: Store;
   events: Events;
+  clock: Clock;
   pulses: Pulses;
   worker: Worker | null;
   /** Whether other processes work on the same batches: what runs in them is read from the Store. */
   isShared: boolean;
 }): Views {
-  const { store, events, pulses, worker } = options;
+  const { store, events, clock, pulses, worker } = options;
   const ref = ({ space = 'default', batch_id }: Target) => ({ space, batch_id });
   const page = (limit: number | undefined, usual: number) => Math.max(1, Math.min(limit ?? usual, MAX_PAGE));
 
-  const withWaiting = (batch: Batch): Batch =>
-    worker === null || isFinal(batch.status) ? batch : { ...batch, waiting_for: worker.waitingFor(batch.id) };
+  function withWaiting(batch: Batch): Batch {
+    if (isFinal(batch.status)) return batch;
+    const waitingFor = worker?.waitingFor(batch.id) ?? waitForRate(batch, clock.now());
+    return { ...batch, waiting_for: waitingFor };
+  }
 
   /** Steps and percents are known of this process's own items, and of others as far as they were heard. */
   async function running({ id, space, running_items: count }: Batch): Promise<Progress['running']> {
@@ -89,6 +95,7 @@ export function createViews(options: {
         finished,
         total: batch.total_items,
         ran_ms: batch.ran_ms,
+        rate_limit: batch.policies.rate_limit,
         isActive,
       });
       return {

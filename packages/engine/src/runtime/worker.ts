@@ -216,7 +216,7 @@ export function startWorker(options: {
       const end = await turn.done;
       paces.set(lease.batch.id, end.pace);
       if (end.isHeld) await store.release([turn.token], clock.now());
-      return { goesOn: end.goesOn, next_ready_at: null, refused: null };
+      return { goesOn: end.goesOn, next_ready_at: end.next_ready_at, refused: null };
     } finally {
       turns.delete(turn);
     }

@@ -16,10 +16,12 @@ import {
   loseHost,
   type ModelLease,
   type ModelWork,
+  noteStarts,
   pause,
   readyItems,
   release,
   settle,
+  startsLeft,
   widthOf,
 } from './range-model.ts';
 
@@ -46,10 +48,14 @@ export function checkedHeart(checked: Checked): Heart {
     },
     async record(requests, now) {
       const answers = await store().record(requests, now);
-      for (const [index, request] of requests.entries()) {
+      const pairs = requests.map((request, index) => {
         const answer = answers[index];
-        if (answer === undefined || answer.token !== request.token)
-          disagree('records and answers do not pair up');
+        if (answer?.token !== request.token) disagree('records and answers do not pair up');
+        return { request, answer };
+      });
+      // As in the commit: what has no lease any more is an echo also of what is recorded beside it.
+      const isHeld = ({ request }: (typeof pairs)[number]) => find(request.token) !== undefined;
+      for (const { request, answer } of [...pairs.filter(isHeld), ...pairs.filter((each) => !isHeld(each))]) {
         checkRecord(batches.get(request.batch_id), request, answer, now);
       }
       return answers;
@@ -93,23 +99,30 @@ function checkLease(batch: BatchModel, options: Parameters<Store['lease']>[0], a
   const room = batch.concurrency - widthOf(batch);
   const ready = readyItems(batch, now);
   const fit = ready.filter(({ work }) => options.idle || work.crashes < ALONE_FROM);
+  const slots = Math.min(options.width, room);
+  const starts = startsLeft(batch, { slots, now });
   if ('refused' in answer) {
     const expected = !isActive(batch.status)
       ? 'not_active'
       : room <= 0
         ? 'no_width'
-        : ready.length === 0
-          ? 'none_ready'
-          : fit.length === 0
-            ? 'needs_idle'
-            : 'a lease';
+        : starts.items === 0
+          ? 'rate_limited'
+          : ready.length === 0
+            ? 'none_ready'
+            : fit.length === 0
+              ? 'needs_idle'
+              : 'a lease';
     agree('refusal', answer.refused, expected);
+    if (answer.refused === 'rate_limited') agree('next_ready_at', answer.next_ready_at, starts.next_at);
     if (answer.refused === 'none_ready') agree('next_ready_at', answer.next_ready_at, nextReady(batch, now));
     return;
   }
   const { lease } = answer;
   if (!isActive(batch.status)) disagree(`a ${batch.status} batch was leased`);
-  const alone = checkGranted(batch, fit, lease.items, { ...options, width: Math.min(options.width, room) });
+  const limit = Math.min(options.limit, starts.items);
+  const alone = checkGranted(batch, fit, lease.items, { limit, width: slots });
+  noteStarts(batch, lease.items.length, now);
   agree('alone', lease.alone, alone);
   agree('width', lease.width, alone ? 1 : Math.min(options.width, room, lease.items.length));
   hold(batch, lease.items, token);
@@ -219,13 +232,21 @@ function checkMore(
   batch: BatchModel,
   lease: ModelLease,
   { more, width }: RecordRequest,
-  { items }: RecordAnswer,
+  { items, next_ready_at }: RecordAnswer,
   now: number,
 ): void {
   const room = Math.max(0, batch.concurrency - widthOf(batch));
+  const left = heldBy(batch, lease.token).length;
+  const slots = Math.max(0, Math.min(width, lease.width + room) - left);
+  const starts = startsLeft(batch, { slots, now });
   const ready = readyItems(batch, now).filter(({ work }) => work.crashes < ALONE_FROM);
-  if (more === 0 || lease.alone || !isActive(batch.status)) agree('more items', items, []);
-  else checkGranted(batch, ready, items, { limit: more, width: Math.max(1, Math.min(width, room)) });
+  const wanted = lease.alone || !isActive(batch.status) ? 0 : more;
+  const limit = Math.min(wanted, starts.items);
+  if (limit === 0) agree('more items', items, []);
+  else checkGranted(batch, ready, items, { limit, width: Math.max(1, Math.min(width, room)) });
+  const next = starts.items > 0 ? nextReady(batch, now) : starts.next_at > now ? starts.next_at : null;
+  agree('next_ready_at of a record', next_ready_at, wanted > 0 && items.length === 0 ? next : null);
+  noteStarts(batch, items.length, now);
   hold(batch, items, lease.token);
 }
 

@@ -135,6 +135,7 @@ export function createCheckedStore(
           'seal',
           () => store().seal(act),
           (batch) => {
+            if (!batch.open) return;
             batch.open = false;
             settle(batch);
           },
@@ -175,6 +176,7 @@ export function createCheckedStore(
           async () => agree('retried', (await store().retry(act)).retried, taken.length),
           () => {
             for (const work of due) work.ready_at = 0;
+            if (taken.length === 0) return;
             takeBack(batch, taken);
             settle(batch);
           },

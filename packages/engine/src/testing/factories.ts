@@ -52,6 +52,7 @@ export function makePulse(fields: Partial<BatchPulse> = {}): BatchPulse {
     status: 'running',
     concurrency: DEFAULT_CONCURRENCY,
     priority: DEFAULT_PRIORITY,
+    rate_limit: null,
     total_items: 100,
     completed_items: 0,
     failed_items: 0,

@@ -11,6 +11,8 @@ import {
   type Policies,
   RETRY_PRIORITY,
 } from '@sheaf/protocol';
+import { addStarts, type Starts, startsAllowed } from '../domain/rate-limit.ts';
+import { disagree } from './disagreement.ts';
 
 /** What is still to be done for an item. */
 export type ModelWork = {
@@ -58,6 +60,8 @@ export type BatchModel = {
   canary_to: number | null;
   /** Failures, and finished items, that the failure budget has forgiven. */
   budget: { failed: number; finished: number };
+  /** What its leases were given to start: as the Store remembers it, and every single one. */
+  rate: { starts: Starts; log: { at: number; count: number }[] };
   next_seq: number;
   items: Map<number, ModelItem>;
   leases: Map<string, ModelLease>;
@@ -82,6 +86,7 @@ export function createBatchModel(options: {
     has_run: false,
     canary_to: null,
     budget: { failed: 0, finished: 0 },
+    rate: { starts: [], log: [] },
     next_seq: 1,
     items: new Map(),
     leases: new Map(),
@@ -131,6 +136,27 @@ export function readyItems(batch: BatchModel, now: number): { item: ModelItem; w
         rankOf(a.work.crashes) - rankOf(b.work.crashes) ||
         a.item.seq - b.item.seq,
     );
+}
+
+/** How many items a lease with so many idle slots may be given to start, and when there will be more. */
+export function startsLeft(
+  { policies: { rate_limit }, rate }: BatchModel,
+  { slots, now }: { slots: number; now: number },
+): { items: number; next_at: number } {
+  if (rate_limit === null) return { items: Number.POSITIVE_INFINITY, next_at: now };
+  const { items, next_at } = startsAllowed(rate_limit, rate.starts, now);
+  return { items: Math.min(items, slots), next_at };
+}
+
+/** Notes what was leased. Throws when a stretch holds more starts than the limit allows. */
+export function noteStarts({ policies: { rate_limit }, rate }: BatchModel, count: number, now: number): void {
+  if (rate_limit === null || count === 0) return;
+  const { items, per_ms } = rate_limit;
+  rate.starts = addStarts(rate_limit, rate.starts, count, now);
+  rate.log.push({ at: now, count });
+  const stretch = rate.log.filter(({ at }) => at > now - per_ms);
+  const started = stretch.reduce((sum, each) => sum + each.count, 0);
+  if (started > items) disagree(`${started} items were leased in ${per_ms} ms, ${items} may start`);
 }
 
 /** Whether an action is legal, in effect already, or refused. */

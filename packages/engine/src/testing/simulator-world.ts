@@ -133,6 +133,7 @@ function somePolicies(chance: SeededChance): Policies {
     max_attempts: 1 + chance.below(3),
     canary: chance.pick([null, null, null, { items: 1 }, { items: 3 }, { items: 3, min_pass_percent: 50 }]),
     failure_budget: chance.pick([null, null, { count: 2 }, { percent: 40, min_items: 4 }]),
+    rate_limit: chance.pick([null, null, null, { items: 1 + chance.below(4), per_ms: 1_000 }]),
     recovery: chance.pick([null, null, 'resume', 'review']),
   };
 }

@@ -9,6 +9,7 @@ import {
   parsePairs,
   parseParams,
   parsePriority,
+  parseRateLimit,
   parseWhole,
 } from './values.ts';
 
@@ -25,6 +26,7 @@ export type BatchFlags = {
   itemTimeout?: string;
   failureBudget?: string;
   priority?: string;
+  rateLimit?: string;
   recovery?: 'resume' | 'review';
 };
 
@@ -51,6 +53,7 @@ export function batchFrom(flags: BatchFlags): CreateBatch {
     }),
     ...(flags.failureBudget !== undefined && { failure_budget: parseFailureBudget(flags.failureBudget) }),
     ...(flags.priority !== undefined && { priority: parsePriority(flags.priority) }),
+    ...(flags.rateLimit !== undefined && { rate_limit: parseRateLimit(flags.rateLimit) }),
     ...(flags.recovery !== undefined && { recovery: flags.recovery }),
   };
 }

@@ -103,6 +103,7 @@ function addRunning(program: Command, outcome: Outcome): void {
     .option('--max-attempts <n>', 'tries of an item before it fails')
     .option('--item-timeout <time>', 'longest time for one try, such as 10m')
     .option('--failure-budget <n|percent>', 'pause when more fail, such as 20% or 50')
+    .option('--rate-limit <n/time>', 'start no more than so many in such a time, such as 10/s or 500/h')
     .option('--priority <p>', 'low, normal, high or 0–9; higher goes first')
     .addOption(new Option('--recovery <how>', 'after a crash').choices(['resume', 'review']))
     .option('-o, --out <dir>', 'folder for the outputs (default ./NAME-out)')
@@ -225,6 +226,16 @@ function addSteering(program: Command, outcome: Outcome): void {
     .argument('<batch>')
     .argument('<priority>', 'low, normal, high or 0–9; higher goes first');
   bind(outcome, priority, async () => (await load()).priority);
+  const limit = program
+    .command('limit')
+    .description('how much of a batch runs, also while it does')
+    .argument('<batch...>')
+    .option('--concurrency <n>', 'items that may run at the same time')
+    .option(
+      '--rate-limit <n/time>',
+      'start no more than so many in such a time, such as 10/s; none lifts it',
+    );
+  bind(outcome, limit, async () => (await load()).limit);
   const rm = program
     .command('rm')
     .description('delete batches with their files')

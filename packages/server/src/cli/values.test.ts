@@ -7,6 +7,7 @@ import {
   parsePairs,
   parseParams,
   parsePriority,
+  parseRateLimit,
   parseSince,
   parseWhole,
 } from './values.ts';
@@ -54,6 +55,20 @@ describe('values of options', () => {
     expect(parseCanary('20:95%')).toEqual({ items: 20, min_pass_percent: 95 });
     expect(parseFailureBudget('20%')).toEqual({ percent: 20 });
     expect(parseFailureBudget('50')).toEqual({ count: 50 });
+  });
+
+  it.each([
+    ['10/s', { items: 10, per_ms: 1_000 }],
+    ['500/h', { items: 500, per_ms: 3_600_000 }],
+    ['5/10s', { items: 5, per_ms: 10_000 }],
+    ['1/100ms', { items: 1, per_ms: 100 }],
+    ['none', null],
+  ])('reads the rate limit %s', (text, limit) => {
+    expect(parseRateLimit(text)).toEqual(limit);
+  });
+
+  it.each(['10', '0/s', '10/99ms', '1/2d', '1.5/s', '/s', '5/0s'])('refuses the rate limit %s', (text) => {
+    expect(codeOf(() => parseRateLimit(text))).toBe('usage');
   });
 
   it('reads times ago and dates', () => {

@@ -1,4 +1,4 @@
-import type { Json } from '@sheaf/protocol';
+import { type Json, type RateLimit, rateLimitSchema } from '@sheaf/protocol';
 import { failure } from './failure.ts';
 
 /** `10m`, `30s`, `1h`, `2d`, `500ms`; a bare number is seconds. */
@@ -64,6 +64,21 @@ export function parseFailureBudget(text: string): { percent: number } | { count:
     );
   }
   return isShare ? { percent: value } : { count: value };
+}
+
+/** `10/s`, `100/m`, `5/10s`: so many items may start in such a time; `none` lifts the limit. */
+export function parseRateLimit(text: string): RateLimit | null {
+  if (text === 'none') return null;
+  const match = /^(\d+)\/(\d*)(ms|s|m|h|d)$/.exec(text);
+  const items = Number(match?.[1]);
+  const perMs = Number(match?.[2] || 1) * (UNIT_MS[match?.[3] ?? ''] ?? Number.NaN);
+  const limit = rateLimitSchema.safeParse({ items, per_ms: perMs });
+  if (limit.success) return limit.data;
+  throw failure(
+    'usage',
+    `--rate-limit takes items in a time of 100 ms to a day, not "${text}"`,
+    'for example --rate-limit 10/s, --rate-limit 500/h, --rate-limit 5/10s or --rate-limit none',
+  );
 }
 
 /** `KEY=VALUE` pairs as an object; later ones win. */

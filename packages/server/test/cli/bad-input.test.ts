@@ -94,6 +94,14 @@ const ROWS: Row[] = [
   ],
   ['a budget that is none', ['run', 'probe', 'in', '--failure-budget', '0'], 2, /share or a number/, /20%/],
   [
+    'a rate limit that is none',
+    ['run', 'probe', 'in', '--rate-limit', '10'],
+    2,
+    /items in a time of 100 ms to a day, not "10"/,
+    /10\/s/,
+  ],
+  ['a limit of nothing', ['limit', '@last'], 2, /nothing to limit is named/, /--concurrency 2/],
+  [
     'a canary that is none',
     ['run', 'probe', 'in', '--canary', 'few'],
     2,

@@ -149,6 +149,27 @@ describe('commands while a server runs', () => {
     );
   });
 
+  it('starts no more in a time than it is told, says what it waits for, and takes another limit', async () => {
+    const made = await place.sheaf(
+      ['run', 'probe', '-', '--rate-limit', '3/h', '--detach', '-q', '-n', 'slow'],
+      { input: lines(8) },
+    );
+    const shown = async () => (await place.sheaf(['status', made.stdout.trim()])).stdout;
+    await until(async () => (await shown()).includes('3/8'), shown);
+    const text = await shown();
+    expect(text).toMatch(/^○ Waiting: At its rate limit of 3 in 60 min; goes on in 60 min\. {2}slow /);
+    expect(text).toContain('\n  limit    starts up to 3 items in 1 h 00 m\n');
+    const raised = await place.sheaf(['limit', 'slow', '--rate-limit', '5/h', '--concurrency', '2']);
+    expect(raised.stdout).toMatch(
+      /slow runs up to 2 items at the same time and starts up to 5 items in 1 h 00 m: /,
+    );
+    await until(async () => (await shown()).includes('5/8'), shown);
+    expect((await place.sheaf(['limit', 'slow', '--rate-limit', 'none'])).stdout).toContain(
+      'slow starts as many as it can: ',
+    );
+    expect((await place.sheaf(['wait', 'slow'])).code).toBe(0);
+  });
+
   it('adds items to a batch and says what is nobody’s', async () => {
     const { stdout } = await place.sheaf(['add', 'in', 'in/a.txt']);
     expect(stdout).toContain('1 item added to in, which has 5 items now.');

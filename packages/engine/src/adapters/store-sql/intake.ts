@@ -11,6 +11,7 @@ import {
 } from '@sheaf/protocol/words';
 import { sql } from 'kysely';
 import type { IdempotencyKey, NewBatch, NewItemRow, Store } from '../../ports/store.ts';
+import { freshRate } from './rate.ts';
 import { toBatch } from './rows.ts';
 import {
   type BatchRow,
@@ -145,6 +146,7 @@ export async function createDraft(
       metadata: JSON.stringify(metadata),
       external_ids: JSON.stringify(external_ids),
       policies: JSON.stringify(policies),
+      ...freshRate(policies),
       leased_width: 0,
       next_seq: 1,
       total_items: 0,

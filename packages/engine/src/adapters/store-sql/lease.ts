@@ -3,7 +3,8 @@ import { type RawBuilder, sql } from 'kysely';
 import type { LeaseAnswer, LeaseRefusal, ReadyBatch, Served } from '../../ports/leasing.ts';
 import type { Store } from '../../ports/store.ts';
 import { giveBack, lockLeases } from './give-back.ts';
-import { configsOf, pick } from './pick.ts';
+import { configsOf, nextReady, pick } from './pick.ts';
+import { countStarts, startsLeft } from './rate.ts';
 import { type BatchRow, lockRow, type Session, type Write } from './session.ts';
 import type { LeaseTable } from './tables.ts';
 
@@ -63,9 +64,13 @@ export function leasing(session: Session): Leasing {
           select b.id as batch_id, b.priority, b.concurrency, b.pool from batch b
           where ${hasReady(now)}
           order by b.priority desc, b.no limit ${limit}`.execute(db);
-        const next = await sql<{ at: number | null }>`
+        const next = await sql<{ at: number | null }>`select min(at) as at from (
           select min(r.ready_at) as at from batch b join range r on r.batch_no = b.no
-          where b.status in ('queued', 'running') and r.token is null and r.ready_at > ${now}`.execute(db);
+          where b.status in ('queued', 'running') and r.token is null and r.ready_at > ${now}
+          union all select min(next_start_at) from batch
+          where status in ('queued', 'running') and hidden_at is null and next_start_at > ${now}) waits`.execute(
+          db,
+        );
         return { batches: rows, next_ready_at: next.rows[0]?.at ?? null };
       }),
   };
@@ -74,6 +79,7 @@ export function leasing(session: Session): Leasing {
 /** Whether a lease of the batch `b` would find something. */
 function hasReady(now: number): RawBuilder<boolean> {
   return sql<boolean>`b.status in ('queued', 'running') and b.hidden_at is null and b.leased_width < b.concurrency
+    and coalesce(b.next_start_at, 0) <= ${now}
     and (exists (select 1 from range r where r.batch_no = b.no and r.token is null and r.ready_at = 0
         and r.from_seq <= coalesce(b.canary_to, ${Number.MAX_SAFE_INTEGER}))
       or exists (select 1 from range r where r.batch_no = b.no and r.token is null
@@ -93,10 +99,15 @@ async function lease(tx: Write, options: LeaseOptions): Promise<LeaseAnswer> {
   if (options.serves !== undefined && !isServed(batch, options.serves)) return refuseUnserved(batch);
   const room = batch.concurrency - batch.leased_width;
   if (room <= 0) return refuse('no_width');
-  const picked = await pick(tx, batch, { ...options, width: Math.min(options.width, room) });
-  if (typeof picked === 'string') return refuse(picked, await nextReady(tx, batch.no));
+  const slots = Math.min(options.width, room);
+  const starts = startsLeft(batch, { slots, now: options.now });
+  if (starts.items === 0) return refuse('rate_limited', starts.next_at);
+  const limit = Math.min(options.limit, starts.items);
+  const picked = await pick(tx, batch, { ...options, limit, width: slots });
+  if (typeof picked === 'string') return refuse(picked, await nextReady(tx.db, batch.no));
   const width = picked.alone ? 1 : Math.min(options.width, picked.count, room);
   await insertLease(tx, batch, options, { width, left: picked.count, alone: picked.alone });
+  await countStarts(tx, batch, picked.count, options.now);
   await grant(tx, batch, width, options.now);
   const items = await tx.dialect.readItems(tx.db, batch.no, picked.ranges);
   return {
@@ -131,12 +142,6 @@ function isServed(batch: BatchRow, serves: readonly Served[]): boolean {
 
 function refuseUnserved({ processor, processor_version }: BatchRow): LeaseRefusal {
   return { refused: 'not_served', next_ready_at: null, needs: { processor, processor_version } };
-}
-
-async function nextReady(tx: Write, batchNo: number): Promise<number | null> {
-  const { rows } = await sql<{ at: number | null }>`select min(ready_at) as at from range
-    where batch_no = ${batchNo} and token is null and ready_at > 0`.execute(tx.db);
-  return rows[0]?.at ?? null;
 }
 
 async function insertLease(

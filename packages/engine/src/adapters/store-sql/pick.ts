@@ -82,6 +82,13 @@ async function findBest(
   return best === undefined ? 'needs_idle' : [best, ...others];
 }
 
+/** When the next waiting retry of a batch falls due. */
+export async function nextReady(db: Db, batchNo: number): Promise<number | null> {
+  const { rows } = await sql<{ at: number | null }>`select min(ready_at) as at from range
+    where batch_no = ${batchNo} and token is null and ready_at > 0`.execute(db);
+  return rows[0]?.at ?? null;
+}
+
 /** Due retries become ready. Answers whether there were any. */
 async function wake(db: Db, batchNo: number, now: number): Promise<boolean> {
   const { numAffectedRows } = await sql`update range set ready_at = 0 where id in (

@@ -14,7 +14,8 @@ import {
   outputsOf,
   scheduleRetries,
 } from './outcomes.ts';
-import { configsOf, pick, type StampedRange } from './pick.ts';
+import { configsOf, nextReady, pick, type StampedRange } from './pick.ts';
+import { countStarts, limitOf, startsLeft } from './rate.ts';
 import { type BatchRow, lockRow, type Session, type Write } from './session.ts';
 import { settleOrPause } from './settle.ts';
 import type { LeaseTable } from './tables.ts';
@@ -135,6 +136,7 @@ function lost(request: RecordRequest): RecordAnswer {
     width: 0,
     items: [],
     configs: {},
+    next_ready_at: null,
   };
 }
 
@@ -157,13 +159,17 @@ async function recordChunk(
   batch = await settleOrPause(tx, batch, now, 'system');
 
   const left = lease.left - accepted.length;
-  const more = isActive(batch.status) && !lease.alone ? request.more : 0;
   const room = Math.max(0, batch.concurrency - batch.leased_width);
+  const slots = Math.max(0, Math.min(request.width, lease.width + room) - left);
+  const starts = startsLeft(batch, { slots, now });
+  const wanted = isActive(batch.status) && !lease.alone ? request.more : 0;
+  const more = Math.min(wanted, starts.items);
   const extended = more > 0 ? await extend(tx, batch, { request, room, limit: more, now }) : nothing;
   const width = Math.min(request.width, left + extended.count, lease.width + room);
   const [items] = await Promise.all([
     tx.dialect.readItems(tx.db, batch.no, extended.ranges),
     resize(tx, lease, { left: left + extended.count, width, now }),
+    countStarts(tx, batch, extended.count, now),
   ]);
   const answer: RecordAnswer = {
     token: request.token,
@@ -174,8 +180,20 @@ async function recordChunk(
     width,
     items,
     configs: await configsOf(tx, batch, items),
+    next_ready_at: wanted > 0 && extended.count === 0 ? await nextStart(tx, batch, starts, now) : null,
   };
   return { answer, left: left + extended.count };
+}
+
+/** When there is more to lease of a batch that has nothing now; null when nobody can say. */
+async function nextStart(
+  tx: Write,
+  batch: BatchRow,
+  starts: { items: number; next_at: number },
+  now: number,
+): Promise<number | null> {
+  if (starts.items > 0) return nextReady(tx.db, batch.no);
+  return starts.next_at > now ? starts.next_at : null;
 }
 
 /** Writes what no other worker has written, and what hangs on the items alone. */
@@ -323,6 +341,7 @@ function pulse(batch: BatchRow, running: number, now: number): BatchPulse {
     status: batch.status,
     concurrency: batch.concurrency,
     priority: batch.priority,
+    rate_limit: limitOf(batch),
     total_items: batch.total_items,
     completed_items: batch.completed_items,
     failed_items: batch.failed_items,

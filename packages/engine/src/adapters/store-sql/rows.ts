@@ -1,4 +1,11 @@
-import { allowedActions, type Batch, type Json, type Policies, percentComplete } from '@sheaf/protocol/words';
+import {
+  allowedActions,
+  type Batch,
+  isActive,
+  type Json,
+  type Policies,
+  percentComplete,
+} from '@sheaf/protocol/words';
 import { sql } from 'kysely';
 import type { Db } from './dialect.ts';
 import type { BatchRow } from './session.ts';
@@ -87,6 +94,7 @@ function envelope(row: BatchRow, running: number): Batch {
     ran_ms: row.ran_ms + (row.running_since === null ? 0 : Math.max(0, row.updated_at - row.running_since)),
     metrics: parse<Batch['metrics']>(row.metrics),
     event_seq: row.event_seq,
+    next_start_at: isActive(row.status) ? row.next_start_at : null,
     waiting_for: null,
     allowed_actions: allowedActions(row.status),
   };

@@ -167,7 +167,7 @@ function makesLeasable(event: NewEvent): boolean {
   return event.type === 'items_added' || event.type === 'items_retried';
 }
 
-const LEASABLE_FIELDS: ReadonlySet<string> = new Set(['concurrency', 'priority', 'canary']);
+const LEASABLE_FIELDS: ReadonlySet<string> = new Set(['concurrency', 'priority', 'rate_limit', 'canary']);
 
 /** Last of all: who offers a turn that an open transaction has offered waits for that one. */
 async function offerWoken(db: Db, woken: ReadonlyMap<number, number>, offer: OfferTurns): Promise<void> {

@@ -1,6 +1,7 @@
 import type { Policies } from '@sheaf/protocol';
 import type { Act, Store } from '../../ports/store.ts';
 import { clearLeftover } from './give-back.ts';
+import { changedRate } from './rate.ts';
 import { toBatch } from './rows.ts';
 import {
   type BatchRow,
@@ -89,7 +90,7 @@ export function steering(session: Session): Steering {
 
     update: (act) =>
       move(act, async (tx, row) => {
-        const { labels, metadata, config, ...plain } = act.fields;
+        const { labels, metadata, config, rate_limit, ...plain } = act.fields;
         if (config !== undefined && row.status !== 'draft') {
           throw wrongStatus('change the config of', row.status);
         }
@@ -98,8 +99,9 @@ export function steering(session: Session): Steering {
           ...(labels === undefined ? {} : { labels: JSON.stringify(labels) }),
           ...(metadata === undefined ? {} : { metadata: JSON.stringify(metadata) }),
           ...(config === undefined ? {} : { config: JSON.stringify(config) }),
+          ...(rate_limit === undefined ? {} : changedRate(row, rate_limit, act.now)),
         };
-        const fields = Object.keys(changed);
+        const fields = Object.keys(act.fields);
         if (fields.length === 0) return row;
         if ('priority' in changed) judge('prioritize', row.status);
         if (config !== undefined) {

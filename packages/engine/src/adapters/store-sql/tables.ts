@@ -58,6 +58,10 @@ export type BatchTable = {
   /** Failures and finished items that the failure budget has forgiven. */
   budget_failed: number;
   budget_finished: number;
+  /** When items started lately, as far as its rate limit asks; null without one. */
+  rate_starts: string | null;
+  /** Null while its rate limit lets items start. */
+  next_start_at: number | null;
   metrics: string;
   event_seq: number;
   merged_into: string | null;

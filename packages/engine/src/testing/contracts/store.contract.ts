@@ -7,6 +7,7 @@ import { intakeCases } from './store/intake.ts';
 import { leasingCases } from './store/leasing.ts';
 import { limitCases } from './store/limits.ts';
 import { mergeCases } from './store/merging.ts';
+import { rateCases } from './store/rates.ts';
 import { readingCases } from './store/reading.ts';
 import { recordingCases } from './store/recording.ts';
 import { recoveryCases } from './store/recovery.ts';
@@ -33,6 +34,7 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
     describe('slots', () => slotCases(test));
     describe('retry', () => retryCases(test));
     describe('canary and failure budget', () => limitCases(test));
+    describe('rate limit', () => rateCases(test));
     describe('recovery', () => recoveryCases(test));
     describe('workers', () => workerCases(test));
     describe('merging', () => mergeCases(test));

@@ -6,7 +6,7 @@ import { answer, type Context, note, say } from '../context.ts';
 import { exitCodeAfter, follow } from '../follow.ts';
 import { resolveBatch, shortId } from '../resolve.ts';
 import { hasOutputs, sayEnding } from '../summary.ts';
-import { causeLines, retryCommand, runningLine, stateText, workLine } from '../view/batch-lines.ts';
+import { causeLines, rateText, retryCommand, runningLine, stateText, workLine } from '../view/batch-lines.ts';
 import { clean } from '../view/clean.ts';
 import { duration, moment } from '../view/format.ts';
 import { fit } from '../view/width.ts';
@@ -82,6 +82,8 @@ async function sayBatch(
     context,
     `  ${clean(`${batch.processor}@${batch.processor_version}  ${settings.join(' ')}`.trim())}   by ${clean(batch.created_by)}`,
   );
+  const limit = rateText(batch.policies.rate_limit);
+  if (limit !== null && !isFinal(batch.status)) say(context, `  limit    ${limit}`);
   for (const line of causeLines(causes, paint)) say(context, `  ${line}`);
   for (const cause of causes.slice(0, 1)) say(context, `  next: ${retryCommand(reference, cause, causes)}`);
   if (batch.status === 'paused') say(context, `  next: sheaf resume ${reference}`);

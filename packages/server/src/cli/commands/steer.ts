@@ -1,12 +1,13 @@
 import { batchLabel, type Client } from '@sheaf/client';
-import { type Batch, isFinal, type Wire } from '@sheaf/protocol';
+import { type Batch, isFinal, type UpdateBatch, type Wire } from '@sheaf/protocol';
 import type { Call } from '../command.ts';
 import { type Connection, withConnection } from '../connect.ts';
 import { answer, type Context, confirm, note, say } from '../context.ts';
 import { failure } from '../failure.ts';
 import { loadProcessors } from '../processor-file.ts';
 import { resolveBatches } from '../resolve.ts';
-import { parsePriority } from '../values.ts';
+import { parsePriority, parseRateLimit, parseWhole } from '../values.ts';
+import { rateText } from '../view/batch-lines.ts';
 import { clean } from '../view/clean.ts';
 import { count, plural } from '../view/format.ts';
 import { goOn, needProcessor, type WatchFlags } from '../work-on.ts';
@@ -38,6 +39,27 @@ export async function priority(call: Call): Promise<number> {
   const value = parsePriority(call.args[1] ?? '');
   const one = { ...call, args: call.args.slice(0, 1) };
   return await steer(one, (client, id) => client.update(id, { priority: value }), `has priority ${value}`);
+}
+
+/** `sheaf limit`: how many items run at the same time, and how many may start in a time. */
+export async function limit(call: Call<{ concurrency?: string; rateLimit?: string }>): Promise<number> {
+  const { concurrency, rateLimit } = call.options;
+  const fields: UpdateBatch = {
+    ...(concurrency !== undefined && { concurrency: parseWhole(concurrency, '--concurrency', 1, 1_000) }),
+    ...(rateLimit !== undefined && { rate_limit: parseRateLimit(rateLimit) }),
+  };
+  if (Object.keys(fields).length === 0) {
+    throw failure('usage', 'nothing to limit is named', 'for example sheaf limit @last --concurrency 2');
+  }
+  return await steer(call, (client, id) => client.update(id, fields), limitText(fields));
+}
+
+function limitText({ concurrency, rate_limit }: UpdateBatch): string {
+  const words = [
+    ...(concurrency === undefined ? [] : [`runs up to ${plural(concurrency, 'item')} at the same time`]),
+    ...(rate_limit === undefined ? [] : [rateText(rate_limit) ?? 'starts as many as it can']),
+  ];
+  return words.join(' and ');
 }
 
 /** `sheaf cancel`: ends batches at once; says before what that means. */

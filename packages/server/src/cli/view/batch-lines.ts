@@ -1,5 +1,13 @@
 import { batchLabel } from '@sheaf/client';
-import { type Batch, type Cause, etaText, isFinal, type Progress, type Wire } from '@sheaf/protocol';
+import {
+  type Batch,
+  type Cause,
+  etaText,
+  isFinal,
+  type Progress,
+  type RateLimit,
+  type Wire,
+} from '@sheaf/protocol';
 import { bar } from './bar.ts';
 import { clean } from './clean.ts';
 import { bytes, count, duration, percent, plural, rate, shellWord } from './format.ts';
@@ -28,6 +36,11 @@ export function workLine(batch: Wire<Batch>, progress: Wire<Progress>, paint: Pa
   if (failed_items > 0) facts.push(paint('red', `${count(failed_items)} failed`));
   const filled = bar(cells, { completed: completed_items, failed: failed_items, total: total_items });
   return `${filled} ${facts.filter((fact) => fact !== '').join('  ')}`;
+}
+
+/** What a rate limit says: `starts up to 10 items in 1.0 s`. */
+export function rateText(limit: RateLimit | null): string | null {
+  return limit && `starts up to ${plural(limit.items, 'item')} in ${duration(limit.per_ms)}`;
 }
 
 function paceText(progress: Wire<Progress>): string {

@@ -56,6 +56,7 @@ function makeBatch(fields: Partial<Wire<Batch>> = {}): Wire<Batch> {
     ran_ms: 16_000,
     metrics: {},
     event_seq: 3,
+    next_start_at: null,
     waiting_for: null,
     allowed_actions: [],
     ...fields,

@@ -1,0 +1,58 @@
+import { expect, it } from 'vitest';
+import { createFakeClock } from '../testing/fake-clock.ts';
+import { until } from '../testing/until.ts';
+import { watchDrySpell } from './dry-spell.ts';
+
+function watch() {
+  const clock = createFakeClock();
+  let calls = 0;
+  const dry = watchDrySpell(clock, () => {
+    calls += 1;
+  });
+  return { clock, dry, calls: () => calls };
+}
+
+it('asks again when the time has come', async () => {
+  const { clock, dry, calls } = watch();
+  dry.recorded(5, { items: [], next_ready_at: clock.now() + 30 });
+  expect(dry.isDry).toBe(true);
+  await until('it is told', () => calls() === 1);
+  expect(dry.isDry).toBe(false);
+});
+
+it('looks again within a second, however long the wait: a limit may have been raised', async () => {
+  const { clock, dry, calls } = watch();
+  dry.recorded(5, { items: [], next_ready_at: clock.now() + 3_600_000 });
+  await until('it is told', () => calls() === 1);
+});
+
+it('waits for nothing where the Store could not say when', () => {
+  const { dry } = watch();
+  dry.recorded(5, { items: [], next_ready_at: null });
+  expect(dry).toMatchObject({ isDry: true, next_ready_at: null });
+});
+
+it('is over with what a record brings, with one that asked for none, and with hope', () => {
+  const { clock, dry } = watch();
+  const nothing = { items: [], next_ready_at: clock.now() + 500 };
+  for (const end of [
+    () => dry.recorded(5, { items: [1], next_ready_at: null }),
+    () => dry.recorded(0, { items: [], next_ready_at: null }),
+    () => dry.hope(),
+  ]) {
+    dry.recorded(5, nothing);
+    expect(dry.isDry).toBe(true);
+    end();
+    expect(dry.isDry).toBe(false);
+  }
+  dry.end();
+});
+
+it('remembers when there is more through records that asked for none', () => {
+  const { clock, dry } = watch();
+  const due = clock.now() + 500;
+  dry.recorded(5, { items: [], next_ready_at: due });
+  dry.recorded(0, { items: [], next_ready_at: null });
+  expect(dry.next_ready_at).toBe(due);
+  dry.end();
+});
