@@ -10,7 +10,7 @@ const WORKERS = 2;
 /** What a cluster costs: work that takes no time, every commit synced, all on one PostgreSQL. */
 export const clusterNoopBench: Bench = {
   name: 'cluster-noop',
-  about: `items that do nothing in ${WORKERS} worker processes; raw and ours keep results, the others none`,
+  about: `items that do nothing in ${WORKERS} worker processes; raw and ours keep each result, pgboss one for all of a fetch, graphile none`,
   size: { full: 1_000_000, quick: 100_000 },
   rounds: { full: 3, quick: 2 },
   sides: {
