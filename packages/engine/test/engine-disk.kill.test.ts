@@ -1,10 +1,15 @@
 import { randomBytes } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { createDiskFiles } from '../src/adapters/files-disk/disk-files.ts';
 import type { Engine } from '../src/api.ts';
 import { createEngine } from '../src/engine.ts';
 import type { Processor } from '../src/ports/processor.ts';
+import { createKeepOutputs } from '../src/runtime/keep-outputs.ts';
+import { createSeededChance } from '../src/testing/chance.ts';
 import { until } from '../src/testing/until.ts';
 import { createLedger, type Ledger, takes } from './engine/ledger.ts';
 import { canMount, mountSmallDisk, type SmallDisk } from './engine/small-disk.ts';
@@ -43,6 +48,88 @@ const statusOf = async (engine: Engine, batch: { id: string }) => {
 function expectOnlyFull(errors: unknown[]): void {
   for (const error of errors) expect(error).toMatchObject({ code: 'storage_full' });
 }
+
+describe.skipIf(!mounts)('another disk for the files that is full', () => {
+  it('lets outputs wait for room: nothing runs twice, fails, or uses up an attempt', async () => {
+    const disk = mountSmallDisk(60);
+    const { engine, errors, ledger, batch } = await fillWithOutputs(disk);
+    await until('the operator is told', () => errors.length > 0);
+    await until('all slots wait', async () => (await engine.get({ batch_id: batch.id })).running_items === 4);
+    expect(await engine.get({ batch_id: batch.id })).toMatchObject({ status: 'running', failed_items: 0 });
+    disk.empty();
+    const ended = await engine.wait({ batch_id: batch.id, timeout_ms: 60_000 });
+    expect(countsOf(ended)).toEqual({ status: 'completed', completed_items: 20 });
+    expect(ledger.starts).toHaveLength(20);
+    expectOnlyFull(errors);
+    expect(await engine.checkInvariants()).toEqual([]);
+  });
+
+  it('gives items back unburned that are broken off while they wait', async () => {
+    // What was stored and then broken off takes room, too.
+    const disk = mountSmallDisk(90);
+    const { engine, errors, ledger, batch } = await fillWithOutputs(disk);
+    await until('the operator is told', () => errors.length > 0);
+    await engine.pause({ batch_id: batch.id, mode: 'now' });
+    await until('nothing waits', async () => (await engine.get({ batch_id: batch.id })).running_items === 0);
+    disk.empty();
+    await engine.resume({ batch_id: batch.id });
+    const ended = await engine.wait({ batch_id: batch.id, timeout_ms: 60_000 });
+    expect(countsOf(ended)).toEqual({ status: 'completed', completed_items: 20 });
+    expect(ledger.starts.every(({ attempt }) => attempt === 1)).toBe(true);
+  });
+
+  it('takes in as many as fit, though more want in at the same time', async () => {
+    const disk = mountSmallDisk(30);
+    const folder = mkdtempSync(join(tmpdir(), 'sheaf-outputs-'));
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+    const keepOutputs = createKeepOutputs({
+      files: createDiskFiles({ root: disk.folder }),
+      clock: { now: () => Date.now() },
+      chance: createSeededChance(1),
+      onDiskFull: async () => false,
+      onNoRoom() {},
+    });
+    disk.fill(7 * MB);
+    let kept = 0;
+    const keep = async (name: string, signal: AbortSignal) => {
+      const path = join(folder, name);
+      writeFileSync(path, randomBytes(2 * MB));
+      await keepOutputs({ space: 'default', outputs: [{ name, path }], signal });
+      kept += 1;
+    };
+    const keeping = ['1', '2', '3', '4', '5'].map((name) => keep(name, new AbortController().signal));
+    await until('those that fit are kept', () => kept === 3);
+    const brokenOff = new AbortController();
+    const last = keep('6', brokenOff.signal);
+    brokenOff.abort();
+    await expect(last).rejects.toMatchObject({ code: 'storage_full' });
+    disk.empty();
+    await Promise.all(keeping);
+    expect(kept).toBe(5);
+  });
+
+  /** Forty megabytes of outputs on their way to a place that has room for ten. */
+  async function fillWithOutputs(disk: SmallDisk) {
+    const folder = mkdtempSync(join(tmpdir(), 'sheaf-engine-'));
+    const errors: unknown[] = [];
+    const ledger = writing();
+    const engine = await createEngine({
+      data_dir: folder,
+      files: disk.folder,
+      concurrency: 4,
+      processors: [ledger.processor],
+      onError: (error) => errors.push(error),
+    });
+    onTestFinished(async () => {
+      await engine.close({ drain_ms: 0 });
+      rmSync(folder, { recursive: true, force: true });
+    });
+    disk.fill(10 * MB);
+    const items = numbered(20);
+    const { batch } = await engine.create({ processor: 'ledger', items, max_attempts: 1, concurrency: 4 });
+    return { engine, errors, ledger, batch };
+  }
+});
 
 describe.skipIf(!mounts)('a disk that is full', () => {
   it.each([

@@ -21,7 +21,7 @@ export interface Files {
   put(space: string, source: Readable, options?: { max_bytes?: number }): Promise<StoredBytes>;
   /**
    * Like `put`, but takes over a local file, which is gone afterwards; when it rejects, the file may
-   * still be there.
+   * still be there. After storage_full it is, so that the call can be made again.
    *
    * @throws not_found; invalid when it is no regular file or is still being written.
    */

@@ -1,10 +1,10 @@
-import { errorCode, type Failure, type Json, makeId } from '@sheaf/protocol';
-import mime from 'mime';
-import type { Chance, Clock } from '../ports/clock.ts';
+import { errorCode, type Failure, type Json } from '@sheaf/protocol';
+import type { Clock } from '../ports/clock.ts';
 import type { Files } from '../ports/files.ts';
 import type { LeasedBatch, LeasedItem, OutputRow } from '../ports/leasing.ts';
 import type { Processor, WorkItem } from '../ports/processor.ts';
-import type { RunNews, Runner, RunOutput, RunResult, RunTask } from '../ports/runner.ts';
+import type { RunNews, Runner, RunResult, RunTask } from '../ports/runner.ts';
+import type { KeepOutputs } from './keep-outputs.ts';
 
 /** What became of one try, before it is decided what follows. */
 export type Ended = {
@@ -48,9 +48,9 @@ type Tools = {
   runner: Runner;
   files: Files;
   clock: Clock;
-  chance: Chance;
+  keepOutputs: KeepOutputs;
   /** Told of a full disk; answers whether it is ours, so that the item is not to blame. */
-  onDiskFull: () => Promise<boolean>;
+  onDiskFull(): Promise<boolean>;
 };
 
 /** Whether a slot may get several items at once: only where a child runs them, and where they may run twice. */
@@ -59,7 +59,7 @@ export function mayRunInRows({ isolation, idempotent }: Processor): boolean {
 }
 
 type Said = Omit<Ended, 'item' | 'started_at' | 'duration_ms' | 'isVoid'> & {
-  /** The place of the files does not answer just now: nothing that an item could be blamed for. */
+  /** The place of the files does not answer just now, or has no room: nothing that an item could be blamed for. */
   isAway?: boolean;
 };
 
@@ -211,7 +211,7 @@ async function runTogether(
 /** The handler has ended. Its slot waits for what the outcome means, but not until outputs are stored. */
 function over(
   tools: Tools,
-  { batch }: AttemptContext,
+  context: AttemptContext,
   attempt: Attempt,
   result: RunResult,
   watch: AttemptWatch,
@@ -219,7 +219,7 @@ function over(
   if (!result.ok || result.outputs.length === 0) return end(tools, attempt, saidBy(result), watch);
   attempt.isOver = true;
   attempt.ran_ms = performance.now() - attempt.from;
-  void keep(tools, batch.space, result).then((said) => end(tools, attempt, said, watch));
+  void keep(tools, context, result).then((said) => end(tools, attempt, said, watch));
   return undefined;
 }
 
@@ -284,30 +284,23 @@ function saidBy(result: RunResult): Said {
   return { result: null, failure: { error, retry_after_ms }, metrics, outputs: null, log };
 }
 
-async function keep(tools: Tools, space: string, result: RunResult & { ok: true }): Promise<Said> {
+async function keep(
+  tools: Tools,
+  { batch, signal }: AttemptContext,
+  result: RunResult & { ok: true },
+): Promise<Said> {
+  const { outputs, metrics, log } = result;
   try {
-    return { ...saidBy(result), outputs: await keepOutputs(tools, space, result.outputs) };
+    return { ...saidBy(result), outputs: await tools.keepOutputs({ space: batch.space, outputs, signal }) };
   } catch (error) {
-    const { metrics, log } = result;
-    const code = errorCode(error) === 'storage_full' ? 'storage_full' : 'output_not_stored';
-    const said = failedBy(code, `An output could not be stored: ${messageOf(error)}`);
-    return { ...said, metrics, log, isAway: isAway(error) };
+    const said = failedBy('output_not_stored', `An output could not be stored: ${messageOf(error)}`);
+    return { ...said, metrics, log, isAway: isAway(error) || errorCode(error) === 'storage_full' };
   }
 }
 
 function failedBy(code: string, message: string): Said {
   const error: Failure = { kind: 'retryable', code, message };
   return { result: null, failure: { error, retry_after_ms: null }, metrics: null, outputs: null, log: null };
-}
-
-async function keepOutputs(tools: Tools, space: string, outputs: readonly RunOutput[]): Promise<OutputRow[]> {
-  const rows: OutputRow[] = [];
-  for (const { name, path } of outputs) {
-    const stored = await tools.files.adopt(space, path);
-    const id = makeId('fil', tools.clock.now(), tools.chance.bytes(10));
-    rows.push({ id, name, ...stored, media_type: mime.getType(name) ?? 'application/octet-stream' });
-  }
-  return rows;
 }
 
 function workItem(batch: LeasedBatch, item: LeasedItem, path: string | null): WorkItem {

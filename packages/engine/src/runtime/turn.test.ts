@@ -99,6 +99,7 @@ function startOn({ width, items = 100 }: { width: number; items?: number }) {
       slots,
       work_dir: '/nowhere',
       onDiskFull: async () => false,
+      keepOutputs: () => expect.unreachable('its items make none'),
       onError: expect.unreachable,
       mustYield: () => false,
       shareOf: () => SLOTS,

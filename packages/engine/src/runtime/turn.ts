@@ -13,6 +13,7 @@ import { createContexts, type Ended, mayRunInRows, runAttempts } from './attempt
 import { watchDrySpell } from './dry-spell.ts';
 import { createEndedQueue } from './ended-queue.ts';
 import { holdSlots } from './held-slots.ts';
+import type { KeepOutputs } from './keep-outputs.ts';
 import { toOutcomes } from './outcome.ts';
 import { MAX_OUTCOMES, type Recorded, type Recorder } from './recorder.ts';
 import type { RunningItem, RunningTurn, TurnEnd } from './running-turn.ts';
@@ -46,10 +47,11 @@ export type TurnTools = {
   files: Files;
   clock: Clock;
   chance: Chance;
-  slots: Slots;
-  work_dir: string;
+  keepOutputs: KeepOutputs;
   /** Told of a full disk; answers whether it is ours. */
   onDiskFull(): Promise<boolean>;
+  slots: Slots;
+  work_dir: string;
   onError(error: unknown): void;
   /** Whether another turn of this priority or a higher one waits for slots: then this one ends after its second. */
   mustYield(priority: number): boolean;

@@ -10,6 +10,7 @@ import type { Processor } from '../ports/processor.ts';
 import type { Runner } from '../ports/runner.ts';
 import type { Store } from '../ports/store.ts';
 import { type DiskGuard, startDiskGuard } from './disk.ts';
+import { createKeepOutputs } from './keep-outputs.ts';
 import { type Presence, startPresence } from './presence.ts';
 import type { Pulses } from './pulse.ts';
 import { createRecorder } from './recorder.ts';
@@ -141,7 +142,14 @@ export async function startWorks(options: WorksOptions): Promise<Works> {
       chance: options.chance,
       slots,
       work_dir: options.work_dir,
-      onDiskFull: async () => (await disk?.isFullAfterAll()) ?? false,
+      keepOutputs: createKeepOutputs({
+        files,
+        clock,
+        chance: options.chance,
+        onDiskFull,
+        onNoRoom: sayNowAndThen,
+      }),
+      onDiskFull,
       onPulse: pulses.beat,
       onNews: (batch, item, news) => pulses.news(batch.id, batch.space, item, news),
     },
@@ -167,6 +175,10 @@ export async function startWorks(options: WorksOptions): Promise<Works> {
   await sweep.now();
   return works;
 
+  async function onDiskFull(): Promise<boolean> {
+    return (await disk?.isFullAfterAll()) ?? false;
+  }
+
   /** In a cluster it is the disk of the database: what has run waits for room there, and others are told why. */
   async function onFullDisk(): Promise<void> {
     if (options.isShared) {
@@ -182,11 +194,15 @@ export async function startWorks(options: WorksOptions): Promise<Works> {
     const code = errorCode(error);
     // Told once, by the watch and by the disk guard, not by everybody who meets them.
     if (code === 'storage_failed' || (code === 'storage_full' && disk !== null)) return;
-    if (code === 'store_unavailable' || code === 'storage_full') {
-      // Everything that looks at the Store meets it, several times a second.
-      if (performance.now() - (toldAt.get(code) ?? Number.NEGATIVE_INFINITY) < SAY_AGAIN_MS) return;
-      toldAt.set(code, performance.now());
-    }
+    // Everything that looks at the Store meets these, several times a second.
+    if (code === 'store_unavailable' || code === 'storage_full') sayNowAndThen(error);
+    else options.onError(error);
+  }
+
+  function sayNowAndThen(error: unknown): void {
+    const code = errorCode(error) ?? '';
+    if (performance.now() - (toldAt.get(code) ?? Number.NEGATIVE_INFINITY) < SAY_AGAIN_MS) return;
+    toldAt.set(code, performance.now());
     options.onError(error);
   }
 }
