@@ -55,7 +55,7 @@ export function batchLabel(batch: Shown): StateLabel {
   if (waitsForItems(batch)) return { ...stored, icon: '○', label: 'Waiting for more items' };
   switch (batch.status) {
     case 'running':
-      if (batch.waiting_for !== null && batch.running_items === 0) {
+      if (isHeldUp(batch)) {
         return { ...stored, icon: '○', label: `Waiting: ${batch.waiting_for}` };
       }
       return batch.round > 1 ? { ...stored, icon: '↻', label: `Retrying (round ${batch.round})` } : stored;
@@ -83,6 +83,18 @@ export function waitsForItems(
   batch: Pick<Shown, 'status' | 'open' | 'pending_items' | 'running_items'>,
 ): boolean {
   return batch.open && isActive(batch.status) && batch.pending_items + batch.running_items === 0;
+}
+
+/** Whether nothing of a running batch runs, for a reason that it can tell. */
+function isHeldUp(batch: Pick<Shown, 'waiting_for' | 'running_items'>): boolean {
+  return batch.waiting_for !== null && batch.running_items === 0;
+}
+
+/** Whether its rate limit is what a batch waits for. */
+export function waitsForRate(
+  batch: Pick<Wire<Batch>, 'status' | 'waiting_for' | 'running_items' | 'next_start_at'>,
+): boolean {
+  return batch.status === 'running' && isHeldUp(batch) && batch.next_start_at !== null;
 }
 
 function pausedText(batch: Shown): string {

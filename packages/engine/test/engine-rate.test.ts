@@ -26,7 +26,7 @@ describe('a rate limit', () => {
     const completed = (count: number) =>
       until(`${count} are completed`, async () => (await world.get(batch)).completed_items === count);
     await completed(2);
-    expect((await world.get(batch)).waiting_for).toMatch(/^At its rate limit of 2 in 60 min; goes on in /);
+    expect((await world.get(batch)).waiting_for).toMatch(/^At its rate limit of 2 in 1 h; goes on in /);
     await world.reopen();
     const target = { batch_id: batch.id };
     await world.engine.update({ ...target, fields: { rate_limit: { items: 3, per_ms: HOUR } } });

@@ -34,6 +34,7 @@ describe('the schema of the SQLite store', () => {
   it('comes from that before rate limits with all its batches, which have none', async () => {
     const [batch] = (await lasting.store().list({ space: 'default', limit: 1, offset: 0 })).data;
     other.exec('alter table batch drop column rate_starts');
+    other.exec('alter table batch drop column rate_per_ms');
     other.exec('alter table batch drop column next_start_at');
     other.exec(`update batch set policies = json_remove(policies, '$.rate_limit')`);
     other.exec('delete from migration where version = 2');

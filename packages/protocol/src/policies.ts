@@ -27,7 +27,7 @@ export const canarySchema = z.strictObject({
   min_pass_percent: z.number().min(0).max(100).optional(),
 });
 
-/** At most this many attempts start in any stretch of `per_ms`, wherever they run. */
+/** At most this many attempts are handed to a slot, to start at once, in any stretch of `per_ms`, wherever they run. */
 export const rateLimitSchema = z.strictObject({
   items: z.int().min(1).max(MAX_ITEMS),
   per_ms: z.int().min(100).max(86_400_000),

@@ -1,9 +1,9 @@
-import { type Batch, isActive, type RateLimit } from '@sheaf/protocol/words';
+import { type Batch, exactTime, isActive, type RateLimit } from '@sheaf/protocol/words';
 
 /** Starts that are remembered together: when the last of them was, and how many they are. */
 export type Starts = readonly (readonly [at: number, count: number])[];
 
-/** What is remembered of a stretch: this many entries at most, however fast items start. */
+/** What is remembered of a stretch is cut into this many parts, however fast items start. */
 const GRAINS = 32;
 
 /** Waits shorter than this need no words: they are over before somebody has read them. */
@@ -37,9 +37,11 @@ export function startsAllowed(
 export function addStarts(limit: RateLimit, starts: Starts, count: number, now: number): Starts {
   const recent = within(limit, starts, now);
   const last = recent.at(-1);
+  // Two processes may have read the clock in another order than the one in which they lease.
+  const at = Math.max(now, last?.[0] ?? now);
   const grain = limit.per_ms / GRAINS;
-  const isClose = last !== undefined && Math.floor(last[0] / grain) === Math.floor(now / grain);
-  return isClose ? [...recent.slice(0, -1), [now, last[1] + count]] : [...recent, [now, count]];
+  const isClose = last !== undefined && Math.floor(last[0] / grain) === Math.floor(at / grain);
+  return isClose ? [...recent.slice(0, -1), [at, last[1] + count]] : [...recent, [at, count]];
 }
 
 /** What lies further ahead than a stretch was made before the clock was set back, and would hold all up until then. */
@@ -59,8 +61,9 @@ export function waitForRate(batch: HeldBatch, now: number): string | null {
   const { rate_limit } = policies;
   if (rate_limit === null || next_start_at === null || !isActive(status)) return null;
   const wait = next_start_at - now;
-  if (wait < WORTH_SAYING_MS || running_items > 0 || pending_items === 0) return null;
-  return `At its rate limit of ${rate_limit.items} in ${inWords(rate_limit.per_ms)}; goes on in ${inWords(wait)}.`;
+  if (wait < WORTH_SAYING_MS || wait > rate_limit.per_ms || running_items > 0 || pending_items === 0)
+    return null;
+  return `At its rate limit of ${rate_limit.items} in ${exactTime(rate_limit.per_ms)}; goes on in ${inWords(wait)}.`;
 }
 
 function inWords(ms: number): string {

@@ -32,19 +32,31 @@ it('waits for nothing where the Store could not say when', () => {
   expect(dry).toMatchObject({ isDry: true, next_ready_at: null });
 });
 
-it('is over with what a record brings, with one that asked for none, and with hope', () => {
+it('is over with what a record brings, and with one that asked for none', () => {
   const { clock, dry } = watch();
-  const nothing = { items: [], next_ready_at: clock.now() + 500 };
-  for (const end of [
-    () => dry.recorded(5, { items: [1], next_ready_at: null }),
-    () => dry.recorded(0, { items: [], next_ready_at: null }),
-    () => dry.hope(),
+  for (const { more, items } of [
+    { more: 5, items: [1] },
+    { more: 0, items: [] },
   ]) {
-    dry.recorded(5, nothing);
+    dry.recorded(5, { items: [], next_ready_at: clock.now() + 500 });
     expect(dry.isDry).toBe(true);
-    end();
+    dry.recorded(more, { items, next_ready_at: null });
     expect(dry.isDry).toBe(false);
   }
+  dry.end();
+});
+
+it('may be over when there is hope, but not before a time that is known', () => {
+  const { clock, dry } = watch();
+  dry.recorded(5, { items: [], next_ready_at: clock.now() + 500 });
+  dry.hope();
+  expect(dry.isDry).toBe(true);
+  clock.advance(500);
+  dry.hope();
+  expect(dry.isDry).toBe(false);
+  dry.recorded(5, { items: [], next_ready_at: null });
+  dry.hope();
+  expect(dry.isDry).toBe(false);
   dry.end();
 });
 

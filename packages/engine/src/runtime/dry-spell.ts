@@ -14,7 +14,7 @@ export type DrySpell = {
   readonly next_ready_at: number | null;
   /** What a record that asked for `more` has brought. After one that asked for none it is worth asking again. */
   recorded(more: number, answer: { items: readonly unknown[]; next_ready_at: number | null }): void;
-  /** Slots may have come free, or a limit was raised: it is worth asking again. */
+  /** Slots may have come free: it is worth asking again, unless the Store could say when there is more. */
   hope(): void;
   end(): void;
 };
@@ -44,7 +44,8 @@ export function watchDrySpell(clock: Clock, onReady: () => void): DrySpell {
       }, wait);
     },
     hope() {
-      isDry = false;
+      // What is known to come later is not asked for twice a second; the timer looks once in a while.
+      if (nextReadyAt === null || nextReadyAt <= clock.now()) isDry = false;
     },
     end: () => clearTimeout(timer),
   };

@@ -9,6 +9,9 @@ import { every } from './timers.ts';
 const SWEEP_MS = 1_000;
 const RETENTION_MS = 60_000;
 
+/** What falls due one after the other is offered together, this far apart. */
+const LEAST_WAIT_MS = 20;
+
 /** Batches offered by one sweep; the next one is a second away. */
 const OFFER_LIMIT = 1_000;
 
@@ -50,12 +53,18 @@ export function startSweep(options: {
   let staleUploadsAt = 0;
   const repairs = every(SWEEP_MS, repair, options.onError);
   const retention = every(RETENTION_MS, forget, options.onError);
+  /** Each repair asks for one; in between they come when something falls due. */
+  const offers = every(RETENTION_MS, offerReady, options.onError);
 
   async function repair(): Promise<void> {
     // After a jump of the clock, or a thread that was busy for long, our own leases look forsaken, too.
     await options.renewOwn();
     await options.recoverLost();
     await store.sweep(clock.now());
+    await offers.nudge();
+  }
+
+  async function offerReady(): Promise<void> {
     const { batches, next_ready_at } = await store.ready({ now: clock.now(), limit: OFFER_LIMIT });
     await dispatch.offer(batches.flatMap((batch) => turnsOf(batch, options.workers())));
     if (next_ready_at !== null) wakeAt(next_ready_at);
@@ -82,10 +91,10 @@ export function startSweep(options: {
   function wakeAt(at: number): void {
     if (isClosed || (wake !== null && wake.at <= at)) return;
     if (wake !== null) clearTimeout(wake.timer);
-    const wait = Math.min(Math.max(0, at - clock.now()), SWEEP_MS);
+    const wait = Math.min(Math.max(LEAST_WAIT_MS, at - clock.now()), SWEEP_MS);
     const timer = setTimeout(() => {
       wake = null;
-      void repairs.nudge();
+      void offers.nudge();
     }, wait);
     wake = { at, timer };
   }
@@ -97,6 +106,7 @@ export function startSweep(options: {
       isClosed = true;
       if (wake !== null) clearTimeout(wake.timer);
       await repairs.stop();
+      await offers.stop();
       await retention.stop();
     },
   };

@@ -48,7 +48,7 @@ test('ends when nothing more may start, and tells when more may', async () => {
   const { turn, slots, records, finishOne } = startOn({ width: 1, items: 1 });
   const due = Date.UTC(2026, 10, 5, 13);
   await until('it asks for more', () => records.length === 1);
-  records[0]?.grant(1, {}, due);
+  records[0]?.grant(1);
   await until('it has given back what it did not get', () => slots.free === SLOTS - 1);
   turn.renewed({ token: 'token', held: true, status: 'running', concurrency: 8, width: 1 }, 0);
   finishOne();

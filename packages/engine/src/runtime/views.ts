@@ -84,7 +84,8 @@ export function createViews(options: {
     },
 
     // Nothing begins every id; it would find whatever is newest.
-    find: async ({ space = 'default', text }) => (text === '' ? [] : store.find({ space, text })),
+    find: async ({ space = 'default', text }) =>
+      text === '' ? [] : (await store.find({ space, text })).map(withWaiting),
 
     async progress(target) {
       const batch = await store.get(ref(target));

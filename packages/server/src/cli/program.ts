@@ -103,7 +103,10 @@ function addRunning(program: Command, outcome: Outcome): void {
     .option('--max-attempts <n>', 'tries of an item before it fails')
     .option('--item-timeout <time>', 'longest time for one try, such as 10m')
     .option('--failure-budget <n|percent>', 'pause when more fail, such as 20% or 50')
-    .option('--rate-limit <n/time>', 'start no more than so many in such a time, such as 10/s or 500/h')
+    .option(
+      '--rate-limit <n/time>',
+      'start no more than so many in such a time, such as 10/s, 500/h or 5/10s',
+    )
     .option('--priority <p>', 'low, normal, high or 0–9; higher goes first')
     .addOption(new Option('--recovery <how>', 'after a crash').choices(['resume', 'review']))
     .option('-o, --out <dir>', 'folder for the outputs (default ./NAME-out)')
@@ -233,7 +236,7 @@ function addSteering(program: Command, outcome: Outcome): void {
     .option('--concurrency <n>', 'items that may run at the same time')
     .option(
       '--rate-limit <n/time>',
-      'start no more than so many in such a time, such as 10/s; none lifts it',
+      'start no more than so many in such a time, such as 10/s or 5/10s; none lifts it',
     );
   bind(outcome, limit, async () => (await load()).limit);
   const rm = program

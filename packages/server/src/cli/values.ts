@@ -76,7 +76,7 @@ export function parseRateLimit(text: string): RateLimit | null {
   if (limit.success) return limit.data;
   throw failure(
     'usage',
-    `--rate-limit takes items in a time of 100 ms to a day, not "${text}"`,
+    `--rate-limit takes 1 to 10,000,000 items in a time of 100 ms to a day, not "${text}"`,
     'for example --rate-limit 10/s, --rate-limit 500/h, --rate-limit 5/10s or --rate-limit none',
   );
 }

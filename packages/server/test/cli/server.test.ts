@@ -157,11 +157,11 @@ describe('commands while a server runs', () => {
     const shown = async () => (await place.sheaf(['status', made.stdout.trim()])).stdout;
     await until(async () => (await shown()).includes('3/8'), shown);
     const text = await shown();
-    expect(text).toMatch(/^○ Waiting: At its rate limit of 3 in 60 min; goes on in 60 min\. {2}slow /);
-    expect(text).toContain('\n  limit    starts up to 3 items in 1 h 00 m\n');
+    expect(text).toMatch(/^○ Waiting: At its rate limit of 3 in 1 h; goes on in 60 min\. {2}slow /);
+    expect(text).toContain('\n  limit    starts up to 3 items in 1 h\n');
     const raised = await place.sheaf(['limit', 'slow', '--rate-limit', '5/h', '--concurrency', '2']);
     expect(raised.stdout).toMatch(
-      /slow runs up to 2 items at the same time and starts up to 5 items in 1 h 00 m: /,
+      /slow runs up to 2 items at the same time and starts up to 5 items in 1 h: /,
     );
     await until(async () => (await shown()).includes('5/8'), shown);
     expect((await place.sheaf(['limit', 'slow', '--rate-limit', 'none'])).stdout).toContain(

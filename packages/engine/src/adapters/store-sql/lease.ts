@@ -4,7 +4,7 @@ import type { LeaseAnswer, LeaseRefusal, ReadyBatch, Served } from '../../ports/
 import type { Store } from '../../ports/store.ts';
 import { giveBack, lockLeases } from './give-back.ts';
 import { configsOf, nextReady, pick } from './pick.ts';
-import { countStarts, startsLeft } from './rate.ts';
+import { countStarts, isRateLimited, startsLeft } from './rate.ts';
 import { type BatchRow, lockRow, type Session, type Write } from './session.ts';
 import type { LeaseTable } from './tables.ts';
 
@@ -67,8 +67,8 @@ export function leasing(session: Session): Leasing {
         const next = await sql<{ at: number | null }>`select min(at) as at from (
           select min(r.ready_at) as at from batch b join range r on r.batch_no = b.no
           where b.status in ('queued', 'running') and r.token is null and r.ready_at > ${now}
-          union all select min(next_start_at) from batch
-          where status in ('queued', 'running') and hidden_at is null and next_start_at > ${now}) waits`.execute(
+          union all select min(b.next_start_at) from batch b
+          where b.status in ('queued', 'running') and b.hidden_at is null and ${isRateLimited(now)}) waits`.execute(
           db,
         );
         return { batches: rows, next_ready_at: next.rows[0]?.at ?? null };
@@ -79,7 +79,7 @@ export function leasing(session: Session): Leasing {
 /** Whether a lease of the batch `b` would find something. */
 function hasReady(now: number): RawBuilder<boolean> {
   return sql<boolean>`b.status in ('queued', 'running') and b.hidden_at is null and b.leased_width < b.concurrency
-    and coalesce(b.next_start_at, 0) <= ${now}
+    and (b.next_start_at is null or not ${isRateLimited(now)})
     and (exists (select 1 from range r where r.batch_no = b.no and r.token is null and r.ready_at = 0
         and r.from_seq <= coalesce(b.canary_to, ${Number.MAX_SAFE_INTEGER}))
       or exists (select 1 from range r where r.batch_no = b.no and r.token is null

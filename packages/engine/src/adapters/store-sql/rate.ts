@@ -1,13 +1,26 @@
 import type { Policies, RateLimit } from '@sheaf/protocol/words';
+import { type RawBuilder, sql } from 'kysely';
 import { addStarts, type Starts, startsAllowed } from '../../domain/rate-limit.ts';
 import { parse } from './rows.ts';
 import type { BatchRow, Write } from './session.ts';
 
-type RateColumns = Pick<BatchRow, 'rate_starts' | 'next_start_at'>;
+type RateColumns = Pick<BatchRow, 'rate_starts' | 'rate_per_ms' | 'next_start_at'>;
 
 /** A batch that has started nothing yet. */
-export function freshRate({ rate_limit }: Policies): RateColumns {
-  return { rate_starts: rate_limit === null ? null : '[]', next_start_at: null };
+export function freshRate({ rate_limit: limit }: Policies): RateColumns {
+  return {
+    rate_starts: limit === null ? null : '[]',
+    rate_per_ms: limit?.per_ms ?? null,
+    next_start_at: null,
+  };
+}
+
+/**
+ * Whether the batch `b` may start nothing now. What lies further ahead than its stretch was written before
+ * the clock was set back, and holds nothing up.
+ */
+export function isRateLimited(now: number): RawBuilder<boolean> {
+  return sql<boolean>`(b.next_start_at > ${now} and b.next_start_at <= ${now} + b.rate_per_ms)`;
 }
 
 /** Another limit, or none. What has started lately counts for it, as far as it is remembered. */
@@ -45,7 +58,11 @@ export async function countStarts(tx: Write, row: BatchRow, count: number, now: 
 
 function columnsOf(limit: RateLimit, starts: Starts, now: number): RateColumns {
   const { items, next_at } = startsAllowed(limit, starts, now);
-  return { rate_starts: JSON.stringify(starts), next_start_at: items > 0 ? null : next_at };
+  return {
+    rate_starts: JSON.stringify(starts),
+    rate_per_ms: limit.per_ms,
+    next_start_at: items > 0 ? null : next_at,
+  };
 }
 
 /** Null for nearly all batches; only the others pay for their policies to be read. */

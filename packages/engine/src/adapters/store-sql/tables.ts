@@ -60,6 +60,8 @@ export type BatchTable = {
   budget_finished: number;
   /** When items started lately, as far as its rate limit asks; null without one. */
   rate_starts: string | null;
+  /** The stretch of its rate limit: `next_start_at` is never further ahead, but after the clock was set back. */
+  rate_per_ms: number | null;
   /** Null while its rate limit lets items start. */
   next_start_at: number | null;
   metrics: string;

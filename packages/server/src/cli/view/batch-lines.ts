@@ -3,6 +3,7 @@ import {
   type Batch,
   type Cause,
   etaText,
+  exactTime,
   isFinal,
   type Progress,
   type RateLimit,
@@ -38,9 +39,9 @@ export function workLine(batch: Wire<Batch>, progress: Wire<Progress>, paint: Pa
   return `${filled} ${facts.filter((fact) => fact !== '').join('  ')}`;
 }
 
-/** What a rate limit says: `starts up to 10 items in 1.0 s`. */
+/** What a rate limit says: `starts up to 10 items in 1 s`. */
 export function rateText(limit: RateLimit | null): string | null {
-  return limit && `starts up to ${plural(limit.items, 'item')} in ${duration(limit.per_ms)}`;
+  return limit && `starts up to ${plural(limit.items, 'item')} in ${exactTime(limit.per_ms)}`;
 }
 
 function paceText(progress: Wire<Progress>): string {

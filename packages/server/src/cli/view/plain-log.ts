@@ -1,4 +1,4 @@
-import { waitsForItems } from '@sheaf/client';
+import { waitsForItems, waitsForRate } from '@sheaf/client';
 import { etaText, isFinal } from '@sheaf/protocol';
 import type { Snapshot } from '../watch.ts';
 import { clean } from './clean.ts';
@@ -64,6 +64,7 @@ function workLine({ batch, progress }: Snapshot): string {
   const words: string[] = [batch.status];
   if (batch.pause_reason !== null) words.push(`reason=${batch.pause_reason}`);
   if (waitsForItems(batch)) words.push('waiting_for=more_items');
+  else if (waitsForRate(batch)) words.push('waiting_for=rate_limit');
   words.push(`${finished}/${batch.total_items}`, `${Math.floor(batch.percent_complete)}%`);
   words.push(`completed=${batch.completed_items}`, `failed=${batch.failed_items}`);
   if (progress.items_per_second > 0) words.push(`rate=${rate(progress.items_per_second)}`);

@@ -106,6 +106,15 @@ function makeWaiting(): Snapshot {
   return { ...snapshot, progress };
 }
 
+/** Nothing runs, and nothing may start for a while. */
+function makeHeldUp(): Snapshot {
+  const held = { pending_items: 9, running_items: 0, completed_items: 1_195, failed_items: 0 };
+  const waitingFor = 'At its rate limit of 60 in 1 h; goes on in 42 min.';
+  const snapshot = makeSnapshot({ ...held, waiting_for: waitingFor, next_start_at: AT });
+  const progress = makeProgress({ running: [], estimated_time_remaining_ms: null, items_per_second: 0 });
+  return { ...snapshot, progress };
+}
+
 const plain = { paint: (_style: string, text: string) => text, width: () => 120 };
 
 describe('a batch at work on a terminal', () => {
@@ -179,6 +188,11 @@ describe('a batch at work on a terminal', () => {
     ]);
   });
 
+  it('says why nothing runs of a batch that may start nothing for a while', () => {
+    const [line] = linesOf({ upload: null, snapshot: makeHeldUp(), fetched: null }, plain, '');
+    expect(line).toContain('  ○ Waiting: At its rate limit of 60 in 1 h; goes on in 42 min.  ');
+  });
+
   it('waits for nobody where the upload is its own', () => {
     const snapshot = against(makeWaiting(), 1_204);
     const [line] = linesOf({ upload: null, snapshot, fetched: null }, plain, '');
@@ -240,6 +254,12 @@ describe('a batch at work in a log', () => {
     expect(lines).toEqual([
       expect.stringMatching(/ running waiting_for=more_items 1204\/1204 100% completed=1204 failed=0$/),
     ]);
+  });
+
+  it('says of a batch that may start nothing for a while what it waits for', () => {
+    const lines: string[] = [];
+    createPlainLog((line) => lines.push(line)).show(makeHeldUp());
+    expect(lines).toEqual([expect.stringMatching(/ running waiting_for=rate_limit 1195\/1204 /)]);
   });
 });
 

@@ -1,4 +1,4 @@
-import { batchLabel, waitsForItems } from '@sheaf/client';
+import { batchLabel, STATUS_LABELS, waitsForItems } from '@sheaf/client';
 import type { Context } from '../context.ts';
 import type { UploadState } from '../upload.ts';
 import type { Snapshot } from '../watch.ts';
@@ -75,7 +75,7 @@ export function linesOf(
     if (canary !== null) lines.push(canary);
     const { icon, tone, label } = batchLabel(batch);
     const isWaiting = waitsForItems(batch);
-    const isRunning = batch.status === 'running' && batch.round === 1 && !isWaiting;
+    const isRunning = batch.status === 'running' && label === STATUS_LABELS.running.label;
     lines.push(
       `  ${paint(tone, icon)} ${isRunning ? 'Run     ' : `${clean(label)}  `} ${workLine(batch, progress, paint, terminal.width())}`,
     );

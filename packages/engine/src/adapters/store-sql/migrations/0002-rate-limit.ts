@@ -4,6 +4,7 @@ import type { ColumnTypes } from '../dialect.ts';
 export function rateLimit({ integer, text }: ColumnTypes): string[] {
   return [
     `alter table batch add column rate_starts ${text}`,
+    `alter table batch add column rate_per_ms ${integer}`,
     `alter table batch add column next_start_at ${integer}`,
     `update batch set policies = substr(policies, 1, length(policies) - 1) || ',"rate_limit":null}'`,
   ];

@@ -118,6 +118,33 @@ export function rateCases(test: StoreTest): void {
     expect((await store.ready({ now: due, limit: 10 })).batches).toHaveLength(1);
   });
 
+  test('is not held up for as long as the clock was wrong', async ({ store, started, lease, ref, clock }) => {
+    const batch = await started({ items: 5, policies: TWO_A_SECOND });
+    await lease(batch);
+    const before = clock.now() - 3_600_000;
+    expect(await store.isReady({ batch_id: ref(batch).batch_id, now: before })).toBe(true);
+    expect(await store.ready({ now: before, limit: 10 })).toMatchObject({
+      batches: [{ batch_id: batch.id }],
+      next_ready_at: null,
+    });
+    expect((await lease(batch, { now: before })).items).toHaveLength(2);
+  });
+
+  test('holds where two workers have read the clock in another order than they lease', async ({
+    started,
+    lease,
+    refusal,
+    clock,
+  }) => {
+    const policies = { rate_limit: { items: 4, per_ms: 3_200 } };
+    const batch = await started({ items: 20, concurrency: 20, policies });
+    const start = clock.now();
+    expect((await lease(batch, { limit: 3, now: start + 90 })).items).toHaveLength(3);
+    expect((await lease(batch, { limit: 1, now: start + 10 })).items).toHaveLength(1);
+    expect((await refusal(batch, { now: start + 3_210 })).refused).toBe('rate_limited');
+    expect((await lease(batch, { now: start + 3_290 })).items).toHaveLength(4);
+  });
+
   test('holds after a pause, and for items that are added and retried', async ({
     store,
     started,
