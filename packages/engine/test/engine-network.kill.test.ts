@@ -77,6 +77,8 @@ describePostgres('a cluster whose network fails', (postgres) => {
     cluster.start();
     const worker = cluster.start(proxy.through(cluster.database));
     await cluster.begin();
+    // Past its first lease it has more in hand than it runs, so that a silence always finds it at work.
+    await cluster.wait('it is well under way', () => cluster.workOf(worker, 0).length > 20);
     return { cluster, proxy, worker };
   }
 
