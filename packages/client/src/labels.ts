@@ -46,6 +46,7 @@ type Shown = Pick<
   | 'running_items'
   | 'completed_items'
   | 'failed_items'
+  | 'next_start_at'
   | 'waiting_for'
 >;
 
@@ -55,7 +56,7 @@ export function batchLabel(batch: Shown): StateLabel {
   if (waitsForItems(batch)) return { ...stored, icon: '○', label: 'Waiting for more items' };
   switch (batch.status) {
     case 'running':
-      if (isHeldUp(batch)) {
+      if (waitsForRate(batch)) {
         return { ...stored, icon: '○', label: `Waiting: ${batch.waiting_for}` };
       }
       return batch.round > 1 ? { ...stored, icon: '↻', label: `Retrying (round ${batch.round})` } : stored;
@@ -85,16 +86,12 @@ export function waitsForItems(
   return batch.open && isActive(batch.status) && batch.pending_items + batch.running_items === 0;
 }
 
-/** Whether nothing of a running batch runs, for a reason that it can tell. */
-function isHeldUp(batch: Pick<Shown, 'waiting_for' | 'running_items'>): boolean {
-  return batch.waiting_for !== null && batch.running_items === 0;
-}
-
-/** Whether its rate limit is what a batch waits for. */
+/** Whether nothing of a running batch runs because of its rate limit, for long enough that it is worth saying. */
 export function waitsForRate(
-  batch: Pick<Wire<Batch>, 'status' | 'waiting_for' | 'running_items' | 'next_start_at'>,
+  batch: Pick<Shown, 'status' | 'waiting_for' | 'running_items' | 'next_start_at'>,
 ): boolean {
-  return batch.status === 'running' && isHeldUp(batch) && batch.next_start_at !== null;
+  const { status, waiting_for, running_items, next_start_at } = batch;
+  return status === 'running' && waiting_for !== null && running_items === 0 && next_start_at !== null;
 }
 
 function pausedText(batch: Shown): string {

@@ -49,7 +49,7 @@ export function createViews(options: {
 
   function withWaiting(batch: Batch): Batch {
     if (isFinal(batch.status)) return batch;
-    const waitingFor = worker?.waitingFor(batch.id) ?? waitForRate(batch, clock.now());
+    const waitingFor = waitForRate(batch, clock.now()) ?? worker?.waitingFor(batch.id) ?? null;
     return { ...batch, waiting_for: waitingFor };
   }
 
