@@ -116,7 +116,7 @@ function readBatches(database: DatabaseSync): Map<string, BatchImage> {
         accepted: sums.accepted?.sum ?? 0,
         items: read<ItemImage>(
           `select seq, name, status, attempt, result, error_code, json_extract(input, '$.output') as wants_output
-            from item where batch_no = ? order by seq`,
+            from item_state where batch_no = ? order by seq`,
           no,
         ),
         events: events.map(({ seq, type, data }) => ({ ...JSON.parse(data), seq, type })),

@@ -1,7 +1,6 @@
 import { DatabaseSync } from 'node:sqlite';
 import {
   BATCH_STATUSES,
-  DEFAULT_POLICIES,
   FINAL_STATUSES,
   ITEM_STATUSES,
   OUTCOME_STATUSES,
@@ -30,18 +29,6 @@ describe('the schema of the SQLite store', () => {
     const where = table === 'batch' ? '' : ' where seq = 1';
     other.prepare(`update ${table} set ${names.join(', ')}${where}`).run(...Object.values(columns));
   }
-
-  it('comes from that before rate limits with all its batches, which have none', async () => {
-    const [batch] = (await lasting.store().list({ space: 'default', limit: 1, offset: 0 })).data;
-    other.exec('alter table batch drop column rate_starts');
-    other.exec('alter table batch drop column rate_per_ms');
-    other.exec('alter table batch drop column next_start_at');
-    other.exec(`update batch set policies = json_remove(policies, '$.rate_limit')`);
-    other.exec('delete from migration where version = 2');
-    await lasting.reopen();
-    expect((await lasting.store().list({ space: 'default', limit: 1, offset: 0 })).data).toEqual([batch]);
-    expect(batch?.policies).toEqual(DEFAULT_POLICIES);
-  });
 
   it('takes every status of a batch, and no other', () => {
     for (const status of BATCH_STATUSES) {

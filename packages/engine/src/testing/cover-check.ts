@@ -13,6 +13,7 @@ type BatchRow = {
   hidden_at: number | null;
 };
 type ItemRow = { batch_no: number; seq: number; status: string | null; attempt: number };
+type FailureRow = { batch_no: number; seq: number; attempt: number };
 type RangeRow = {
   batch_no: number;
   from_seq: number;
@@ -24,7 +25,9 @@ type RangeRow = {
 type LeaseRow = { batch_no: number; token: string; epoch: number; width: number; left: number };
 
 /** Rows of one table, all of them or those of a batch, as the database has them. */
-export type ReadRows = (table: 'batch' | 'item' | 'range' | 'lease') => Promise<unknown[]>;
+export type ReadRows = (
+  table: 'batch' | 'item' | 'attempt' | 'failure' | 'range' | 'lease',
+) => Promise<unknown[]>;
 
 /**
  * Looks at the ranges of a store through a connection of its own, item by item and without any of
@@ -33,8 +36,10 @@ export type ReadRows = (table: 'batch' | 'item' | 'range' | 'lease') => Promise<
 export async function coverProblems(read: ReadRows): Promise<string[]> {
   // The columns are those of the schema; what is wrong in them is what is looked for.
   const batches = (await read('batch')) as BatchRow[];
-  const [items, ranges, leases] = [
+  const [items, attempts, failures, ranges, leases] = [
     Map.groupBy((await read('item')) as ItemRow[], ofBatch),
+    Map.groupBy((await read('attempt')) as ItemRow[], ofBatch),
+    Map.groupBy((await read('failure')) as FailureRow[], ofBatch),
     Map.groupBy((await read('range')) as RangeRow[], ofBatch),
     Map.groupBy((await read('lease')) as LeaseRow[], ofBatch),
   ];
@@ -42,9 +47,45 @@ export async function coverProblems(read: ReadRows): Promise<string[]> {
     .filter(({ hidden_at }) => hidden_at === null)
     .flatMap((batch) => {
       const its = <Row>(rows: Map<number, Row[]>) => rows.get(batch.no) ?? [];
-      const problems = checkBatch(batch, its(items), its(ranges), its(leases));
+      const { states, problems } = statesOf(its(items), its(attempts), its(failures));
+      problems.push(...checkBatch(batch, states, its(ranges), its(leases)));
       return problems.map((problem) => `${batch.id}: ${problem}`);
     });
+}
+
+/** What became of each item: it says so itself or, once an attempt of it has a row, the last of them does. */
+function statesOf(
+  items: ItemRow[],
+  attempts: ItemRow[],
+  failures: FailureRow[],
+): { states: ItemRow[]; problems: string[] } {
+  const problems: string[] = [];
+  const [tries, failed] = [
+    Map.groupBy(attempts, ({ seq }) => seq),
+    new Map(failures.map((row) => [row.seq, row])),
+  ];
+  const states = items.map((item) => {
+    const rows = (tries.get(item.seq) ?? []).sort((a, b) => a.attempt - b.attempt);
+    const failure = failed.get(item.seq);
+    tries.delete(item.seq);
+    failed.delete(item.seq);
+    const last = rows.at(-1);
+    if (last === undefined) {
+      if (failure !== undefined) problems.push(`item ${item.seq} is failed and was never tried`);
+      return item;
+    }
+    if (item.status !== null) problems.push(`item ${item.seq} has an outcome of its own beside its attempts`);
+    if (item.attempt === 0) problems.push(`item ${item.seq} does not say that it has attempts`);
+    if (rows.some((row) => row !== last && row.status === 'completed'))
+      problems.push(`item ${item.seq} was tried after it was completed`);
+    if (failure !== undefined && (last.status !== 'failed' || last.attempt !== failure.attempt))
+      problems.push(`item ${item.seq} is failed by an attempt that is not its last`);
+    const status = failure === undefined ? null : 'failed';
+    return { ...item, attempt: last.attempt, status: last.status === 'completed' ? 'completed' : status };
+  });
+  for (const seq of [...tries.keys(), ...failed.keys()])
+    problems.push(`item ${seq} has attempts and does not exist`);
+  return { states, problems };
 }
 
 function ofBatch({ batch_no }: { batch_no: number }): number {

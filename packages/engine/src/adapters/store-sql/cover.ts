@@ -1,8 +1,9 @@
 import type { ItemStatus } from '@sheaf/protocol';
 import { sql } from 'kysely';
 import type { Db } from './dialect.ts';
+import { IS_COVERED } from './is-covered.ts';
 import type { BatchRow } from './session.ts';
-import type { ItemTable } from './tables.ts';
+import type { ItemState } from './tables.ts';
 
 type Stretch = { from_seq: number; to_seq: number; attempt: number; ready_at: number };
 
@@ -13,7 +14,7 @@ export type Cover = {
 };
 
 /** Reads only what can cover the given items, which are in the order of their seq. */
-export async function coverOf(db: Db, row: BatchRow, items: readonly ItemTable[]): Promise<Cover> {
+export async function coverOf(db: Db, row: BatchRow, items: readonly ItemState[]): Promise<Cover> {
   const open = items.filter((item) => item.status === null);
   const [first, last] = [open[0]?.seq, open.at(-1)?.seq];
   if (first === undefined || last === undefined) return { find: () => null };
@@ -56,8 +57,7 @@ async function heldSeqs(db: Db, row: BatchRow, first: number, last: number): Pro
   const { rows } = await sql<{ seq: number }>`
     select i.seq from lease l join range r on r.token = l.token
     join item i on i.batch_no = r.batch_no and i.seq between r.from_seq and r.to_seq
-    where l.batch_no = ${row.no} and i.seq between ${first} and ${last}
-      and i.status is null and i.attempt < r.attempt`.execute(db);
+    where l.batch_no = ${row.no} and i.seq between ${first} and ${last} and ${IS_COVERED}`.execute(db);
   return new Set(rows.map(({ seq }) => seq));
 }
 
@@ -73,7 +73,7 @@ async function startedSeqs(db: Db, row: BatchRow): Promise<Set<number>> {
   for (const { token, width } of leases) {
     const { rows } = await sql<{ seq: number }>`
       select i.seq from range r join item i on i.batch_no = r.batch_no and i.seq between r.from_seq and r.to_seq
-      where r.token = ${token} and i.status is null and i.attempt < r.attempt
+      where r.token = ${token} and ${IS_COVERED}
       order by i.seq limit ${width}`.execute(db);
     for (const { seq } of rows) started.add(seq);
   }

@@ -5,6 +5,9 @@ import type { Tables } from './tables.ts';
 
 export type Db = Kysely<Tables>;
 
+/** What outcomes say of the lease they come with. */
+export type OutcomeLease = { batch_no: number; worker: string };
+
 /** How columns and tables are declared. */
 export type ColumnTypes = {
   integer: string;
@@ -25,10 +28,10 @@ export type Dialect = {
     rows: readonly Record<string, unknown>[],
   ): Promise<void>;
   /**
-   * Writes outcomes into items that have none yet, and answers for each whether it was taken. The
-   * guard against a second record is in the statement itself.
+   * Writes outcomes of items that have none yet, and answers for each whether it was taken. The guard
+   * against a second record is in the statements themselves.
    */
-  writeOutcomes(db: Db, batchNo: number, outcomes: readonly Outcome[], now: number): Promise<boolean[]>;
+  writeOutcomes(db: Db, lease: OutcomeLease, outcomes: readonly Outcome[], now: number): Promise<boolean[]>;
   /** The items that stretches in a lease's hands cover, in the order of the stretches, with what their processor needs. */
   readItems(db: Db, batchNo: number, ranges: readonly StampedRange[]): Promise<LeasedItem[]>;
   /** `column in (…)` for a list of any length. */

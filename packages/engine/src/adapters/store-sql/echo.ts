@@ -16,16 +16,12 @@ export async function findEchoes(tx: Write, batchNo: number, outcomes: readonly 
     .where('batch_no', '=', batchNo)
     .where(tx.dialect.isIn('seq', seqs))
     .execute();
-  const earlier = await tx.db
+  const attempts: Known[] = await tx.db
     .selectFrom('attempt')
-    .select(['seq', 'attempt', 'started_at', 'finished_at'])
+    .select(['seq', 'attempt', 'started_at', 'duration_ms'])
     .where('batch_no', '=', batchNo)
     .where(tx.dialect.isIn('seq', seqs))
     .execute();
-  const attempts = earlier.map(({ finished_at, ...row }) => ({
-    ...row,
-    duration_ms: finished_at - row.started_at,
-  }));
   const known = new Set([...items, ...attempts].map(sign));
   return outcomes.filter((outcome) => known.has(sign(outcome))).length;
 }

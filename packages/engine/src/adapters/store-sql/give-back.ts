@@ -1,5 +1,6 @@
 import type { BatchAction } from '@sheaf/protocol';
 import { type SelectQueryBuilder, sql } from 'kysely';
+import { IS_COVERED } from './is-covered.ts';
 import {
   type BatchRow,
   ChangedMeanwhile,
@@ -57,7 +58,7 @@ async function findIslands(tx: Write, lease: LeaseTable): Promise<Island[]> {
         i.seq - row_number() over (partition by r.id order by i.seq) as island
       from range r
       join item i on i.batch_no = r.batch_no and i.seq between r.from_seq and r.to_seq
-      where r.token = ${lease.token} and i.status is null and i.attempt < r.attempt
+      where r.token = ${lease.token} and ${IS_COVERED}
     ) covered
     group by id, island, batch_no, attempt, last_attempt, crashes, priority, config_no
     order by from_seq`.execute(tx.db);

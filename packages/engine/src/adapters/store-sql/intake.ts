@@ -297,7 +297,7 @@ function reopen(tx: Write, row: BatchRow, now: number, by: string): Promise<Batc
 /** Only what waits can be removed: the free range that covers it is shrunk, split or deleted. */
 async function removeItem(tx: Write, row: BatchRow, seq: number): Promise<void> {
   const item = await tx.db
-    .selectFrom('item')
+    .selectFrom('item_state')
     .select(['status', 'bytes', 'attempt'])
     .where('batch_no', '=', row.no)
     .where('seq', '=', seq)

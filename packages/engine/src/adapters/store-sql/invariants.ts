@@ -2,6 +2,7 @@ import { isActive, isFinal } from '@sheaf/protocol/words';
 import { sql } from 'kysely';
 import type { Store } from '../../ports/store.ts';
 import type { Db } from './dialect.ts';
+import { IS_COVERED } from './is-covered.ts';
 import type { BatchRow, Session } from './session.ts';
 
 /** Recounts what the counters say, from the rows themselves. */
@@ -44,7 +45,7 @@ async function checkCounters(db: Db, row: BatchRow): Promise<string[]> {
       coalesce(sum(case when status = 'skipped' then 1 else 0 end), 0) as skipped,
       coalesce(sum(case when (status is null) = (finished_at is null) then 0 else 1 end), 0) as untimed,
       coalesce(sum(bytes), 0) as bytes
-    from item where batch_no = ${row.no}`.execute(db);
+    from item_state where batch_no = ${row.no}`.execute(db);
   const count = rows[0] ?? {};
   const expected: [string, number, number | undefined][] = [
     ['I1 total_items', row.total_items, count.total],
@@ -57,8 +58,8 @@ async function checkCounters(db: Db, row: BatchRow): Promise<string[]> {
   const causes = await sql<{
     count: number | null;
   }>`select sum(count) as count from cause where batch_no = ${row.no}`.execute(db);
-  const caused = await sql<{ count: number }>`select count(*) as count from item
-    where batch_no = ${row.no} and status = 'failed' and cause is not null`.execute(db);
+  const caused = await sql<{ count: number }>`select count(*) as count from failure
+    where batch_no = ${row.no}`.execute(db);
   expected.push([
     'failures by cause',
     Number(causes.rows[0]?.count ?? 0),
@@ -74,20 +75,20 @@ async function checkCover(db: Db, row: BatchRow): Promise<string[]> {
   const problems: string[] = [];
   const { rows: twice } = await sql<{ seq: number }>`
     select i.seq from item i join range r on r.batch_no = i.batch_no and i.seq between r.from_seq and r.to_seq
-      and i.status is null and i.attempt < r.attempt
+      and ${IS_COVERED}
     where i.batch_no = ${row.no} group by i.seq having count(*) > 1 limit 3`.execute(db);
   for (const { seq } of twice) problems.push(`I4 item ${seq} is covered twice`);
   const { rows: loose } = await sql<{ from_seq: number; to_seq: number }>`
     select r.from_seq, r.to_seq from range r where r.batch_no = ${row.no} and r.token is null
       and (select count(*) from item i where i.batch_no = r.batch_no and i.seq between r.from_seq and r.to_seq
-        and i.status is null and i.attempt < r.attempt) <> r.to_seq - r.from_seq + 1 limit 3`.execute(db);
+        and ${IS_COVERED}) <> r.to_seq - r.from_seq + 1 limit 3`.execute(db);
   for (const { from_seq, to_seq } of loose)
     problems.push(`I4 the free range ${from_seq}–${to_seq} covers what is not to be done`);
   const { rows } = await sql<{ open: number; covered: number }>`
     select count(*) as open, coalesce(sum(case when exists (
         select 1 from range r where r.batch_no = i.batch_no and i.seq between r.from_seq and r.to_seq
           and i.attempt < r.attempt) then 1 else 0 end), 0) as covered
-    from item i where i.batch_no = ${row.no} and i.status is null`.execute(db);
+    from item_state i where i.batch_no = ${row.no} and i.status is null`.execute(db);
   const { open, covered } = rows[0] ?? { open: 0, covered: 0 };
   const uncovered = Number(open) - Number(covered);
   if (uncovered !== row.cancelled_items) {
@@ -101,7 +102,7 @@ async function checkCover(db: Db, row: BatchRow): Promise<string[]> {
   if (orphans.length > 0) problems.push('I4 a range is held by a lease that does not exist');
   const { rows: miscounted } = await sql<{ token: string; left: number; found: number }>`
     select l.token, l."left", (select count(*) from range r join item i on i.batch_no = r.batch_no
-        and i.seq between r.from_seq and r.to_seq and i.status is null and i.attempt < r.attempt
+        and i.seq between r.from_seq and r.to_seq and ${IS_COVERED}
       where r.token = l.token) as found
     from lease l where l.batch_no = ${row.no} and l.epoch = ${row.epoch}`.execute(db);
   for (const { token, left, found } of miscounted) {

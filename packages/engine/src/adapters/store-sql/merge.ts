@@ -95,7 +95,7 @@ async function moveItems(tx: Write, source: BatchRow, target: BatchRow, options:
   if (source.merged_into === null) {
     await sql`insert into item (batch_no, seq, name, key, input, file_id, bytes, attempt)
       select ${target.no}, ${first} - 1 + row_number() over (order by seq), name, key, input, file_id, bytes, 0
-      from item where batch_no = ${source.no} and status is null`.execute(tx.db);
+      from item_state where batch_no = ${source.no} and status is null`.execute(tx.db);
   }
   const { rows } = await sql<{ count: number; bytes: number }>`
     select count(*) as count, coalesce(sum(bytes), 0) as bytes from item

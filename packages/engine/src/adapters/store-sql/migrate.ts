@@ -3,11 +3,13 @@ import { sql } from 'kysely';
 import type { ColumnTypes, Db, Dialect } from './dialect.ts';
 import { initial } from './migrations/0001-initial.ts';
 import { rateLimit } from './migrations/0002-rate-limit.ts';
+import { attempts } from './migrations/0003-attempts.ts';
 
 /** In order; a migration never changes once released. */
 const MIGRATIONS: readonly { version: number; up: (types: ColumnTypes) => string[] }[] = [
   { version: 1, up: initial },
   { version: 2, up: rateLimit },
+  { version: 3, up: attempts },
 ];
 
 /**

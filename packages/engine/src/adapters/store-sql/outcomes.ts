@@ -39,35 +39,6 @@ export function outputsOf(outcomes: readonly Outcome[]): (OutputRow & { seq: num
     .flatMap(({ seq, outputs }) => (outputs ?? []).map((output) => ({ ...output, seq })));
 }
 
-/** An attempt that another one follows gets a row of its own; the last one lives in the item. */
-export async function keepFailedAttempts(
-  tx: Write,
-  batchNo: number,
-  worker: string,
-  outcomes: readonly Outcome[],
-): Promise<void> {
-  const rows = outcomes
-    .filter(({ status }) => status === 'retry')
-    .flatMap(({ seq, attempt, error, started_at, duration_ms }) =>
-      error === null
-        ? []
-        : [
-            {
-              batch_no: batchNo,
-              seq,
-              attempt,
-              error_kind: error.kind,
-              error_code: error.code,
-              error_message: error.message,
-              started_at,
-              finished_at: started_at + duration_ms,
-              worker,
-            },
-          ],
-    );
-  await tx.dialect.insertMany(tx.db, 'attempt', rows);
-}
-
 /** Final failures by cause, so that nobody ever counts a million rows to show three lines. */
 export async function countCauses(
   tx: Write,

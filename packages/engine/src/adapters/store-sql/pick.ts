@@ -1,7 +1,8 @@
 import type { Json } from '@sheaf/protocol';
-import { sql } from 'kysely';
+import { type RawBuilder, sql } from 'kysely';
 import type { LeasedItem } from '../../ports/leasing.ts';
 import type { Db } from './dialect.ts';
+import { findHull, type Hull } from './hull.ts';
 import { RANGE_RANK } from './migrations/0001-initial.ts';
 import type { BatchRow, Write } from './session.ts';
 
@@ -109,8 +110,10 @@ async function stamp(
   let rows: Omit<Candidate, 'crashes'>[] = found.filter(
     ({ priority, crashes }) => priority === kind.priority && crashes === kind.crashes,
   );
-  const isAll = rows.length < FIRST_LOOK;
-  if (!isAll && countOf(rows) < limit) {
+  const mayBeMore = rows.length === FIRST_LOOK && countOf(rows) < limit;
+  if (mayBeMore) {
+    const hull = await findHull(db, batch, { kind: ofKind, limit, end });
+    if (hull !== null) return stampHull(db, batch, hull, { token, crashes: kind.crashes, ofKind });
     ({ rows } = await sql<Omit<Candidate, 'crashes'>>`
       select id, from_seq, to_seq, attempt, last_attempt, priority, config_no from range where ${ofKind} and from_seq <= ${end}
       order by from_seq limit ${limit}`.execute(db));
@@ -132,54 +135,25 @@ async function stamp(
     if (count >= limit) break;
   }
   if (lastWhole !== null) {
-    const whole = ranges.filter(({ from_seq }) => from_seq <= Number(lastWhole));
-    const hull = await hullOf(db, batch, whole);
-    if (hull !== null) {
-      await Promise.all([
-        sql`delete from range where ${ofKind} and from_seq <= ${lastWhole}`.execute(db),
-        db
-          .insertInto('range')
-          .values({ ...hull, batch_no: batch.no, crashes: kind.crashes, ready_at: 0, token })
-          .execute(),
-      ]);
-      return { count, ranges: [hull, ...ranges.slice(whole.length)] };
-    }
     await sql`update range set token = ${token} where ${ofKind} and from_seq <= ${lastWhole}`.execute(db);
   }
   return { count, ranges };
 }
 
-/** Fewer ranges than this are as cheap one by one. */
-const SCATTERED_FROM = 4;
-
-/** A hull may be this many times as long as what it holds: its items are found by walking it. */
-const HULL_STRETCH = 20;
-
-/**
- * The one range that stands for many scattered ones in the hands of a lease, or null where they must
- * stay as they are. What a lease covers is told by the items in its ranges that have no outcome, so a
- * hull says the same as its parts as long as no other such item lies in it, or can come to lie in it:
- * nothing else waits or runs there, and nothing failed, skipped or cancelled could be sent back to work.
- */
-async function hullOf(db: Db, batch: BatchRow, parts: readonly StampedRange[]): Promise<StampedRange | null> {
-  const [first, last] = [parts[0], parts.at(-1)];
-  if (first === undefined || last === undefined || parts.length < SCATTERED_FROM) return null;
-  if (batch.failed_items + batch.skipped_items + batch.cancelled_items > 0) return null;
-  const isUniform = parts.every(
-    (part) =>
-      part.attempt === first.attempt &&
-      part.last_attempt === first.last_attempt &&
-      part.config_no === first.config_no,
-  );
-  const length = last.to_seq - first.from_seq + 1;
-  if (!isUniform || length > countOf(parts) * HULL_STRETCH) return null;
-  const { rows } = await sql<{ inside: number; across: number }>`select
-      (select count(*) from range where batch_no = ${batch.no}
-        and from_seq between ${first.from_seq} and ${last.to_seq}) as inside,
-      (select count(*) from lease l join range r on r.token = l.token where l.batch_no = ${batch.no}
-        and r.from_seq < ${first.from_seq} and r.to_seq >= ${first.from_seq}) as across`.execute(db);
-  const isApart = rows[0]?.inside === parts.length && rows[0].across === 0;
-  return isApart ? { ...first, to_seq: last.to_seq } : null;
+async function stampHull(
+  db: Db,
+  batch: BatchRow,
+  { count, range }: Hull,
+  { token, crashes, ofKind }: { token: string; crashes: number; ofKind: RawBuilder<unknown> },
+): Promise<{ count: number; ranges: StampedRange[] }> {
+  await Promise.all([
+    sql`delete from range where ${ofKind} and from_seq <= ${range.to_seq}`.execute(db),
+    db
+      .insertInto('range')
+      .values({ ...range, batch_no: batch.no, crashes, ready_at: 0, token })
+      .execute(),
+  ]);
+  return { count, ranges: [range] };
 }
 
 function countOf(ranges: readonly { from_seq: number; to_seq: number }[]): number {

@@ -1,7 +1,8 @@
 import { type RawBuilder, type SqlBool, sql } from 'kysely';
 import type { LeasedItem, Outcome } from '../../ports/leasing.ts';
-import type { Db, Dialect } from './dialect.ts';
+import type { Db, Dialect, OutcomeLease } from './dialect.ts';
 import { firstOfEach } from './first-of-each.ts';
+import { IS_COVERED, isCovered } from './is-covered.ts';
 import { arrayLiteral, type Column } from './postgres-arrays.ts';
 import { isConflict, toProblem } from './postgres-problems.ts';
 
@@ -54,13 +55,13 @@ export function postgresDialect(schema: string): Dialect {
       }
     },
 
-    async writeOutcomes(db, batchNo, outcomes, now) {
-      const firsts = firstOfEach(outcomes);
-      const plain = firsts.filter(isPlain);
-      const written = plain.length > 0 ? await writePlain(db, batchNo, plain, now) : [];
-      if (plain.length < firsts.length) {
-        const others = firsts.filter((outcome) => !isPlain(outcome));
-        written.push(...(await writeOthers(db, batchNo, others, now)));
+    async writeOutcomes(db, lease, outcomes, now) {
+      const distinct = firstOfEach(outcomes);
+      const firsts = distinct.filter(isFirst);
+      const written = firsts.length > 0 ? await complete(db, lease.batch_no, firsts, now) : [];
+      if (firsts.length < distinct.length) {
+        const others = distinct.filter((outcome) => !isFirst(outcome));
+        written.push(...(await addAttempts(db, lease, others, now)));
       }
       if (written.length === outcomes.length) return outcomes.map(() => true);
       const taken = new Set(written);
@@ -76,7 +77,7 @@ export function postgresDialect(schema: string): Dialect {
           ints(ranges.map((range) => range.attempt)),
         ])} with ordinality r (from_seq, to_seq, attempt, n)
         join item i on i.batch_no = ${batchNo} and i.seq between r.from_seq and r.to_seq
-          and i.status is null and i.attempt < r.attempt
+          and ${IS_COVERED}
         order by r.n, i.seq`.execute(db);
       const files = await readFiles(db, rows);
       const items: LeasedItem[] = [];
@@ -175,9 +176,9 @@ async function readFiles(
   return new Map(files.map(({ id, ...file }) => [id, file]));
 }
 
-/** Nearly every outcome: completed, with a result and nothing else. */
-function isPlain({ status, metrics }: Outcome): boolean {
-  return status === 'completed' && metrics === null;
+/** Nearly every outcome: the first attempt completed its item. */
+function isFirst({ status, attempt }: Outcome): boolean {
+  return status === 'completed' && attempt === 1;
 }
 
 /**
@@ -205,23 +206,20 @@ function eachOf(columns: readonly Column[]): RawBuilder<unknown>[] {
   );
 }
 
-const IS_OPEN = sql`i.batch_no = o.batch_no and i.seq = o.seq and i.status is null and i.attempt < o.attempt`;
-
-async function writePlain(db: Db, batchNo: number, list: readonly Outcome[], now: number): Promise<number[]> {
+async function complete(db: Db, batchNo: number, list: readonly Outcome[], now: number): Promise<number[]> {
   // Nearly always all of them were open; a list that says so would cost as much as reading as many items.
   const { rows } = await sql<{ count: number; seqs: string | null }>`with written as (
-      update item i set status = 'completed', attempt = o.attempt, config_no = o.config_no, result = o.result,
-        error_kind = null, error_code = null, error_message = null, metrics = null,
-        started_at = o.started_at, duration_ms = o.duration_ms, finished_at = ${now}
+      update item i set status = 'completed', attempt = 1, config_no = o.config_no, result = o.result,
+        metrics = o.metrics, started_at = o.started_at, duration_ms = o.duration_ms, finished_at = ${now}
       from ${given(batchNo, {
         seq: ints(list.map((outcome) => outcome.seq)),
-        attempt: ints(list.map((outcome) => outcome.attempt)),
         config_no: ints(list.map((outcome) => outcome.config_no)),
         result: texts(list.map((outcome) => outcome.result)),
+        metrics: texts(list.map(metricsOf)),
         started_at: ints(list.map((outcome) => outcome.started_at)),
         duration_ms: ints(list.map((outcome) => outcome.duration_ms)),
       })}
-      where ${IS_OPEN}
+      where i.batch_no = o.batch_no and i.seq = o.seq and i.status is null and i.attempt = 0
       returning i.seq
     )
     select count(*) as count, case when count(*) < ${list.length} then string_agg(seq::text, ' ') end as seqs
@@ -231,33 +229,45 @@ async function writePlain(db: Db, batchNo: number, list: readonly Outcome[], now
   return seqs === null ? [] : seqs.split(' ').map(Number);
 }
 
-async function writeOthers(
+/** Attempts that get a row of their own; an item without one is marked, so that its attempts speak for it. */
+async function addAttempts(
   db: Db,
-  batchNo: number,
+  { batch_no, worker }: OutcomeLease,
   list: readonly Outcome[],
   now: number,
 ): Promise<number[]> {
-  const isFinal = ({ status }: Outcome) => status !== 'retry';
-  const { rows } = await sql<{ seq: number }>`update item i set status = o.status, attempt = o.attempt,
-      config_no = o.config_no, result = o.result, error_kind = o.error_kind, error_code = o.error_code,
-      error_message = o.error_message, cause = o.cause, metrics = o.metrics, started_at = o.started_at,
-      duration_ms = o.duration_ms, finished_at = o.finished_at
-    from ${given(batchNo, {
-      seq: ints(list.map((outcome) => outcome.seq)),
-      status: texts(list.map((outcome) => (isFinal(outcome) ? outcome.status : null))),
-      attempt: ints(list.map((outcome) => outcome.attempt)),
-      config_no: ints(list.map((outcome) => outcome.config_no)),
-      result: texts(list.map((outcome) => outcome.result)),
-      error_kind: texts(list.map(({ error }) => error?.kind ?? null)),
-      error_code: texts(list.map(({ error }) => error?.code ?? null)),
-      error_message: texts(list.map(({ error }) => error?.message ?? null)),
-      cause: texts(list.map((outcome) => (isFinal(outcome) ? outcome.cause : null))),
-      metrics: texts(list.map(({ metrics }) => (metrics === null ? null : JSON.stringify(metrics)))),
-      started_at: ints(list.map((outcome) => outcome.started_at)),
-      duration_ms: ints(list.map((outcome) => outcome.duration_ms)),
-      finished_at: ints(list.map((outcome) => (isFinal(outcome) ? now : null))),
-    })}
-    where ${IS_OPEN}
-    returning i.seq`.execute(db);
+  const { rows } = await sql<{ seq: number }>`with o as materialized (select * from ${given(batch_no, {
+    seq: ints(list.map((outcome) => outcome.seq)),
+    attempt: ints(list.map((outcome) => outcome.attempt)),
+    status: texts(list.map((outcome) => outcome.status)),
+    config_no: ints(list.map((outcome) => outcome.config_no)),
+    result: texts(list.map((outcome) => outcome.result)),
+    error_kind: texts(list.map(({ error }) => error?.kind ?? null)),
+    error_code: texts(list.map(({ error }) => error?.code ?? null)),
+    error_message: texts(list.map(({ error }) => error?.message ?? null)),
+    cause: texts(list.map(({ cause }) => cause)),
+    metrics: texts(list.map(metricsOf)),
+    started_at: ints(list.map((outcome) => outcome.started_at)),
+    duration_ms: ints(list.map((outcome) => outcome.duration_ms)),
+  })}), marked as (
+    update item i set attempt = o.attempt from o
+    where i.batch_no = o.batch_no and i.seq = o.seq and i.status is null and i.attempt = 0
+  ), added as (
+    insert into attempt (batch_no, seq, attempt, status, config_no, result, error_kind, error_code, error_message,
+      metrics, started_at, duration_ms, finished_at, worker)
+    select o.batch_no, o.seq, o.attempt, o.status, o.config_no, o.result, o.error_kind, o.error_code, o.error_message,
+      o.metrics, o.started_at, o.duration_ms, ${now}::bigint,
+      case when o.status <> 'completed' then ${worker}::text end
+    from o join item i on i.batch_no = o.batch_no and i.seq = o.seq and ${sql.raw(isCovered('o.attempt'))}
+    returning seq
+  ), failed as (
+    insert into failure (batch_no, seq, attempt, cause)
+    select o.batch_no, o.seq, o.attempt, o.cause from o join added using (seq) where o.status = 'failed'
+  )
+  select seq from added`.execute(db);
   return rows.map((row) => row.seq);
+}
+
+function metricsOf({ metrics }: Outcome): string | null {
+  return metrics === null ? null : JSON.stringify(metrics);
 }

@@ -60,13 +60,22 @@ async function pruneBatch(
     where batch_no = ${batch.no} order by seq limit ${limit}`.execute(tx.db);
   const last = rows.at(-1)?.seq;
   if (last === undefined) {
-    for (const table of ['range', 'lease', 'cause', 'event', 'log', 'attempt', 'batch_config'] as const) {
+    for (const table of [
+      'range',
+      'lease',
+      'cause',
+      'event',
+      'log',
+      'attempt',
+      'failure',
+      'batch_config',
+    ] as const) {
       await tx.db.deleteFrom(table).where('batch_no', '=', batch.no).execute();
     }
     await tx.db.deleteFrom('batch').where('no', '=', batch.no).execute();
     return 1;
   }
-  for (const table of ['log', 'attempt'] as const) {
+  for (const table of ['log', 'attempt', 'failure'] as const) {
     await tx.db.deleteFrom(table).where('batch_no', '=', batch.no).where('seq', '<=', last).execute();
   }
   await tx.db.deleteFrom('item').where('batch_no', '=', batch.no).where('seq', '<=', last).execute();

@@ -64,11 +64,14 @@ export function readingBatches(session: Session): Reading {
         const samples = await Promise.all(
           causes.map(({ cause }) =>
             db
-              .selectFrom('item')
-              .select(['seq', 'name', 'key'])
-              .where('batch_no', '=', row.no)
-              .where('cause', '=', cause)
-              .orderBy('seq')
+              .selectFrom('failure')
+              .innerJoin('item', (join) =>
+                join.onRef('item.batch_no', '=', 'failure.batch_no').onRef('item.seq', '=', 'failure.seq'),
+              )
+              .select(['item.seq', 'item.name', 'item.key'])
+              .where('failure.batch_no', '=', row.no)
+              .where('failure.cause', '=', cause)
+              .orderBy('failure.seq')
               .limit(5)
               .execute(),
           ),

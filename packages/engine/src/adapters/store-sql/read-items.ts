@@ -1,13 +1,13 @@
 import type { Attempt, Failure, Item, ItemFile, ItemStatus, Json } from '@sheaf/protocol';
 import { itemId, SheafError } from '@sheaf/protocol/words';
-import { sql } from 'kysely';
+import { type RawBuilder, type SqlBool, sql } from 'kysely';
 import type { ListItems, Store } from '../../ports/store.ts';
 import { type Cover, coverOf, firstOpenSeq } from './cover.ts';
 import type { Db, Dialect } from './dialect.ts';
 import { escapeLike } from './read-batches.ts';
 import { parse } from './rows.ts';
 import { type BatchRow, findBatch, type Session } from './session.ts';
-import type { ItemTable } from './tables.ts';
+import type { AttemptTable, ItemState } from './tables.ts';
 
 /** Rows looked at per step while searching for items whose state is not in their row. */
 const SCAN_ROWS = 1_000;
@@ -29,15 +29,15 @@ export function readingItems(session: Session): Pick<Store, 'items' | 'item' | '
       session.read(async (db) => {
         const row = await findBatch(db, ref);
         const found = (await db
-          .selectFrom('item')
+          .selectFrom('item_state')
           .selectAll()
           .where('batch_no', '=', row.no)
           .where('seq', '=', ref.seq)
-          .executeTakeFirst()) as ItemTable | undefined;
+          .executeTakeFirst()) as ItemState | undefined;
         if (found === undefined) throw new SheafError('not_found', `Item not found: ${row.id}/${ref.seq}`);
         const [item] = await toItems(db, dialect, row, [found]);
         if (item === undefined) throw new Error('A row makes an item.');
-        return { ...item, attempts: await attemptsOf(db, row.no, ref.seq) };
+        return { ...item, attempts: await attemptsBefore(db, row.no, item) };
       }),
 
     logs: (query) =>
@@ -95,13 +95,19 @@ async function nextRows(
   query: ListItems,
   wanted: ReadonlySet<ItemStatus> | null,
   after: number,
-): Promise<ItemTable[]> {
-  let select = db.selectFrom('item').selectAll().where('batch_no', '=', row.no).where('seq', '>', after);
-  if (query.cause !== undefined) {
-    select = select
-      .where('cause', 'is not', null)
-      .where(sql<boolean>`(cause = ${query.cause} or error_code = ${query.cause})`);
-  } else if (wanted !== null) {
+): Promise<ItemState[]> {
+  const limit = pageSize(query, wanted);
+  const search = matches(dialect, query.search);
+  if (query.cause !== undefined || (wanted?.size === 1 && wanted.has('failed'))) {
+    return nextFailed(db, row, { cause: query.cause ?? null, search, after, limit });
+  }
+  let select = db
+    .selectFrom('item_state')
+    .selectAll()
+    .where('batch_no', '=', row.no)
+    .where('seq', '>', after)
+    .where(search);
+  if (wanted !== null) {
     const stored = (['completed', 'failed', 'skipped'] as const).filter((status) => wanted.has(status));
     const derived = stored.length < wanted.size;
     select = select.where((eb) =>
@@ -110,17 +116,40 @@ async function nextRows(
         : dialect.isIn('status', stored),
     );
   }
-  if (query.search !== undefined) {
-    const like = `%${escapeLike(query.search)}%`;
-    select = select.where(
-      sql<boolean>`(name ${dialect.like} ${like} escape '\\' or key ${dialect.like} ${like} escape '\\')`,
-    );
-  }
-  const rows = await select.orderBy('seq').limit(pageSize(query, wanted)).execute();
-  return rows as ItemTable[];
+  const rows = await select.orderBy('seq').limit(limit).execute();
+  return rows as ItemState[];
 }
 
-async function toItems(db: Db, dialect: Dialect, row: BatchRow, rows: readonly ItemTable[]): Promise<Item[]> {
+function matches(dialect: Dialect, search: string | undefined): RawBuilder<SqlBool> {
+  if (search === undefined) return sql`1 = 1`;
+  const like = `%${escapeLike(search)}%`;
+  return sql`(name ${dialect.like} ${like} escape '\\' or key ${dialect.like} ${like} escape '\\')`;
+}
+
+/** Failed items from what says so: there may be few of them among millions. */
+async function nextFailed(
+  db: Db,
+  row: BatchRow,
+  {
+    cause,
+    search,
+    after,
+    limit,
+  }: { cause: string | null; search: RawBuilder<SqlBool>; after: number; limit: number },
+): Promise<ItemState[]> {
+  const ofCause = cause === null ? sql`` : sql`and (f.cause = ${cause} or a.error_code = ${cause})`;
+  const { rows } = await sql<ItemState>`select i.batch_no, i.seq, i.name, i.key, i.input, i.file_id, i.bytes,
+      a.status, a.attempt, a.config_no, a.result, a.error_kind, a.error_code, a.error_message, f.cause, a.metrics,
+      a.started_at, a.duration_ms, a.finished_at
+    from failure f
+      join attempt a on a.batch_no = f.batch_no and a.seq = f.seq and a.attempt = f.attempt
+      join item i on i.batch_no = f.batch_no and i.seq = f.seq
+    where f.batch_no = ${row.no} and f.seq > ${after} ${ofCause} and ${search}
+    order by f.seq limit ${limit}`.execute(db);
+  return rows;
+}
+
+async function toItems(db: Db, dialect: Dialect, row: BatchRow, rows: readonly ItemState[]): Promise<Item[]> {
   if (rows.length === 0) return [];
   const cover = await coverOf(db, row, rows);
   const inputs = await inputFiles(db, dialect, rows);
@@ -147,7 +176,7 @@ async function toItems(db: Db, dialect: Dialect, row: BatchRow, rows: readonly I
 
 function statusOf(
   row: BatchRow,
-  item: ItemTable,
+  item: ItemState,
   cover: Cover,
 ): { status: ItemStatus; retry_at: number | null } {
   if (item.status !== null) return { status: item.status, retry_at: null };
@@ -161,8 +190,8 @@ function parseOrNull(text: string | null): Json {
   return text === null ? null : parse<Json>(text);
 }
 
-function failureOf(item: ItemTable): Failure | null {
-  if (item.error_code === null || item.status === 'completed') return null;
+function failureOf(item: Pick<AttemptTable, 'error_kind' | 'error_code' | 'error_message'>): Failure | null {
+  if (item.error_code === null) return null;
   return {
     kind: (item.error_kind ?? 'retryable') as Failure['kind'],
     code: item.error_code,
@@ -173,7 +202,7 @@ function failureOf(item: ItemTable): Failure | null {
 async function inputFiles(
   db: Db,
   dialect: Dialect,
-  rows: readonly ItemTable[],
+  rows: readonly ItemState[],
 ): Promise<Map<string, ItemFile>> {
   const ids = rows.flatMap((item) => (item.file_id === null ? [] : [item.file_id]));
   if (ids.length === 0) return new Map();
@@ -188,7 +217,7 @@ async function inputFiles(
 async function outputFiles(
   db: Db,
   batchNo: number,
-  rows: readonly ItemTable[],
+  rows: readonly ItemState[],
 ): Promise<Map<number, ItemFile[]>> {
   const files = await db
     .selectFrom('file')
@@ -206,19 +235,22 @@ async function outputFiles(
   return bySeq;
 }
 
-async function attemptsOf(db: Db, batchNo: number, seq: number): Promise<Attempt[]> {
+/** Those that failed, without the one that the item itself tells of. */
+async function attemptsBefore(db: Db, batchNo: number, item: Item): Promise<Attempt[]> {
   const rows = await db
     .selectFrom('attempt')
     .selectAll()
     .where('batch_no', '=', batchNo)
-    .where('seq', '=', seq)
+    .where('seq', '=', item.seq)
     .orderBy('attempt')
     .execute();
-  return rows.map((row) => ({
-    attempt: row.attempt,
-    error: { kind: row.error_kind as Failure['kind'], code: row.error_code, message: row.error_message },
-    started_at: row.started_at,
-    finished_at: row.finished_at,
-    worker: row.worker,
-  }));
+  return rows.flatMap((row) => {
+    const { attempt, started_at, duration_ms, finished_at, worker } = row;
+    const error = failureOf(row);
+    if (error === null || (item.status === 'failed' && attempt === item.attempt)) return [];
+    const ended = started_at === null || duration_ms === null ? finished_at : started_at + duration_ms;
+    return [
+      { attempt, error, started_at: started_at ?? finished_at, finished_at: ended, worker: worker ?? '' },
+    ];
+  });
 }

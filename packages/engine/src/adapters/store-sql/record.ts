@@ -5,15 +5,7 @@ import type { BatchPulse, Outcome, RecordAnswer, RecordRequest } from '../../por
 import type { Store } from '../../ports/store.ts';
 import { revive } from './doomed.ts';
 import { findEchoes } from './echo.ts';
-import {
-  addMetrics,
-  countCauses,
-  keepFailedAttempts,
-  keepLogs,
-  keepOutputs,
-  outputsOf,
-  scheduleRetries,
-} from './outcomes.ts';
+import { addMetrics, countCauses, keepLogs, keepOutputs, outputsOf, scheduleRetries } from './outcomes.ts';
 import { configsOf, nextReady, pick, type StampedRange } from './pick.ts';
 import { countStarts, limitOf, startsLeft } from './rate.ts';
 import { type BatchRow, lockRow, type Session, type Write } from './session.ts';
@@ -206,13 +198,9 @@ async function writeOutcomes(
   if (outcomes.length === 0) return { accepted: [], refused: 0 };
   const batchNo = lease.batch_no;
   const list = outcomes.map(withCause);
-  const taken = await tx.dialect.writeOutcomes(tx.db, batchNo, list, now);
+  const taken = await tx.dialect.writeOutcomes(tx.db, lease, list, now);
   const accepted = list.filter((_, index) => taken[index]);
-  await Promise.all([
-    keepOutputs(tx, lease, accepted, now),
-    keepLogs(tx, batchNo, accepted, now),
-    keepFailedAttempts(tx, batchNo, lease.worker, accepted),
-  ]);
+  await Promise.all([keepOutputs(tx, lease, accepted, now), keepLogs(tx, batchNo, accepted, now)]);
   if (accepted.length === list.length) return { accepted, refused: 0 };
   const dropped = list.filter((_, index) => !taken[index]);
   return { accepted, refused: await countRefused(tx, batchNo, dropped) };
@@ -227,7 +215,7 @@ function withCause(outcome: Outcome): Outcome {
 /** An outcome that is there already is the echo of an answer that got lost, not a late result. */
 async function countRefused(tx: Write, batchNo: number, dropped: readonly Outcome[]): Promise<number> {
   const rows = await tx.db
-    .selectFrom('item')
+    .selectFrom('item_state')
     .select(['seq', 'attempt'])
     .where('batch_no', '=', batchNo)
     .where(

@@ -3,6 +3,7 @@ import { sql } from 'kysely';
 import type { Store } from '../../ports/store.ts';
 import type { Db } from './dialect.ts';
 import { clearLeftover, giveBack, lockLeases } from './give-back.ts';
+import { isCovered } from './is-covered.ts';
 import { parse } from './rows.ts';
 import {
   type BatchRow,
@@ -176,13 +177,18 @@ async function takeAway(tx: Write, lease: LeaseTable, epoch: number, now: number
   for (const { batch_no, from_seq, to_seq, attempt, crashes } of poisoned) {
     const message = `The process that ran it died ${crashes} times, the last times with nothing else running.`;
     const cause = fingerprint({ code: 'poison', message });
-    const result =
-      await sql`update item set status = 'failed', attempt = ${attempt - 1}, error_kind = 'permanent',
-        error_code = 'poison', error_message = ${message}, cause = ${cause}, finished_at = ${now},
-        started_at = null, duration_ms = null
-      where batch_no = ${batch_no} and seq between ${from_seq} and ${to_seq} and status is null`.execute(
-        tx.db,
-      );
+    const last = attempt - 1;
+    const given = sql`item i where i.batch_no = ${batch_no} and i.seq between ${from_seq} and ${to_seq}`;
+    const result = await sql`insert into failure (batch_no, seq, attempt, cause)
+      select i.batch_no, i.seq, ${last}, ${cause} from ${given} and ${sql.raw(isCovered(String(last)))}`.execute(
+      tx.db,
+    );
+    await sql`insert into attempt (batch_no, seq, attempt, status, error_kind, error_code, error_message,
+        finished_at, worker)
+      select i.batch_no, i.seq, ${last}, 'failed', 'permanent', 'poison', ${message}, ${now}, ${lease.worker}
+      from ${given} and ${sql.raw(isCovered(String(last)))}`.execute(tx.db);
+    await sql`update item as i set attempt = ${last} where i.batch_no = ${batch_no}
+      and i.seq between ${from_seq} and ${to_seq} and i.attempt = 0`.execute(tx.db);
     const failed = Number(result.numAffectedRows ?? 0);
     count += failed;
     await sql`update batch set failed_items = failed_items + ${failed},

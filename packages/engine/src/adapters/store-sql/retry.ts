@@ -27,31 +27,39 @@ export function retrying(session: Session): Pick<Store, 'retry'> {
   };
 }
 
-/** Which items of the batch to take, as conditions on `item`; null: none. */
-type Chosen = { failed: RawBuilder<boolean> | null; cancelled: RawBuilder<boolean> | null };
+/** Which items of the batch to take, as conditions on failures `f`, on items `i` and on their states `s`; null: none. */
+type Chosen = {
+  failed: RawBuilder<boolean> | null;
+  skipped: RawBuilder<boolean> | null;
+  cancelled: RawBuilder<boolean> | null;
+};
 
 async function choose(tx: Write, row: BatchRow, act: RetryAct): Promise<Chosen | null> {
-  const uncovered = sql<boolean>`i.status is null and not exists (
-    select 1 from range r where r.batch_no = i.batch_no and r.from_seq <= i.seq and r.to_seq >= i.seq and i.attempt < r.attempt)`;
+  const uncovered = sql<boolean>`s.status is null and not exists (
+    select 1 from range r where r.batch_no = s.batch_no and r.from_seq <= s.seq and r.to_seq >= s.seq and s.attempt < r.attempt)`;
   if (act.items !== undefined) {
     const seqs = await checkNamed(tx, row, act.items);
     if (seqs.length === 0) return null;
-    const named = tx.dialect.isIn('i.seq', seqs);
     return {
-      failed: sql<boolean>`i.status in ('failed', 'skipped') and ${named}`,
-      cancelled: row.cancelled_items > 0 ? sql<boolean>`${uncovered} and ${named}` : null,
+      failed: tx.dialect.isIn('f.seq', seqs),
+      skipped: row.skipped_items > 0 ? tx.dialect.isIn('i.seq', seqs) : null,
+      cancelled:
+        row.cancelled_items > 0 ? sql<boolean>`${uncovered} and ${tx.dialect.isIn('s.seq', seqs)}` : null,
     };
   }
   if (act.cause !== undefined) {
     return {
-      failed: sql<boolean>`i.cause is not null and (i.cause = ${act.cause} or i.error_code = ${act.cause})`,
+      failed: sql<boolean>`(f.cause = ${act.cause} or f.cause in (
+        select c.cause from cause c where c.batch_no = ${row.no} and c.code = ${act.cause}))`,
+      skipped: null,
       cancelled: null,
     };
   }
   const status = act.status ?? (row.status === 'cancelled' ? ['failed', 'cancelled'] : ['failed']);
   const wantsCancelled = status.includes('cancelled') && row.cancelled_items > 0 && row.merged_into === null;
   return {
-    failed: status.includes('failed') && row.failed_items > 0 ? sql<boolean>`i.cause is not null` : null,
+    failed: status.includes('failed') && row.failed_items > 0 ? sql<boolean>`1 = 1` : null,
+    skipped: null,
     cancelled: wantsCancelled ? uncovered : null,
   };
 }
@@ -62,7 +70,7 @@ async function choose(tx: Write, row: BatchRow, act: RetryAct): Promise<Chosen |
  */
 async function checkNamed(tx: Write, row: BatchRow, seqs: readonly number[]): Promise<number[]> {
   const items = await tx.db
-    .selectFrom('item')
+    .selectFrom('item_state')
     .select(['seq', 'status', 'attempt'])
     .where('batch_no', '=', row.no)
     .where(tx.dialect.isIn('seq', [...new Set(seqs)]))
@@ -124,26 +132,28 @@ async function takeBack(
   chosen: Chosen,
 ): Promise<{ count: number; row: BatchRow } | null> {
   const configNo = act.config === undefined ? row.config_no : await addConfig(tx, row, act.config);
-  const failed = chosen.failed === null ? none : await takeFailed(tx, row, configNo, chosen.failed);
-  const cancelled =
-    chosen.cancelled === null ? none : await takeCancelled(tx, row, configNo, chosen.cancelled);
-  const taken = failed.failed + failed.skipped + cancelled.cancelled;
+  const policies = JSON.parse(row.policies) as Policies;
+  const plan = { configNo, maxAttempts: policies.max_attempts };
+  const failed = chosen.failed === null ? none : await takeFailed(tx, row, plan, chosen.failed);
+  const skipped = chosen.skipped === null ? none : await takeSkipped(tx, row, plan, chosen.skipped);
+  const cancelled = chosen.cancelled === null ? none : await takeCancelled(tx, row, plan, chosen.cancelled);
+  const taken = failed.count + skipped.count + cancelled.count;
   if (taken === 0) return null;
   const round = row.round + (isFinal(row.status) ? 1 : 0);
-  const failedItems = row.failed_items - failed.failed;
+  const failedItems = row.failed_items - failed.count;
   const budgetFailed = Math.min(row.budget_failed, failedItems);
   const status = row.requires_approval === 1 ? ('awaiting_approval' as const) : ('queued' as const);
   await tx.db
     .updateTable('batch')
     .set((eb) => ({
       failed_items: failedItems,
-      skipped_items: eb('skipped_items', '-', failed.skipped),
-      cancelled_items: eb('cancelled_items', '-', cancelled.cancelled),
-      done_bytes: eb('done_bytes', '-', failed.bytes),
+      skipped_items: eb('skipped_items', '-', skipped.count),
+      cancelled_items: eb('cancelled_items', '-', cancelled.count),
+      done_bytes: eb('done_bytes', '-', failed.bytes + skipped.bytes),
       canary_left: eb(
         'canary_left',
         '+',
-        row.canary_to === null ? 0 : failed.in_canary + cancelled.in_canary,
+        row.canary_to === null ? 0 : failed.in_canary + skipped.in_canary + cancelled.in_canary,
       ),
       budget_failed: budgetFailed,
       // What was forgiven and failed, and is taken back now, is no longer finished either.
@@ -172,64 +182,82 @@ async function addConfig(tx: Write, row: BatchRow, config: Record<string, unknow
   return Number(rows[0]?.config_no);
 }
 
-type Taken = { failed: number; skipped: number; cancelled: number; bytes: number; in_canary: number };
+type Taken = { count: number; bytes: number; in_canary: number };
+type Plan = { configNo: number; maxAttempts: number };
 
-const none: Taken = { failed: 0, skipped: 0, cancelled: 0, bytes: 0, in_canary: 0 };
+const none: Taken = { count: 0, bytes: 0, in_canary: 0 };
 
-async function takeFailed(
-  tx: Write,
-  row: BatchRow,
-  configNo: number,
-  which: RawBuilder<boolean>,
-): Promise<Taken> {
-  const items = sql`item i where i.batch_no = ${row.no} and ${which}`;
-  const { rows } = await sql<{ failed: number; skipped: number; bytes: number; in_canary: number }>`
-    select coalesce(sum(case when i.status = 'failed' then 1 else 0 end), 0) as failed,
-      coalesce(sum(case when i.status = 'skipped' then 1 else 0 end), 0) as skipped,
-      coalesce(sum(i.bytes), 0) as bytes,
-      coalesce(sum(case when i.seq <= ${row.canary_to ?? 0} then 1 else 0 end), 0) as in_canary
-    from ${items}`.execute(tx.db);
-  const [counts] = rows;
-  if (counts === undefined || counts.failed + counts.skipped === 0) return none;
-  // The last attempt lives in the item; before it is cleared it joins the others.
-  await sql`insert into attempt (batch_no, seq, attempt, error_kind, error_code, error_message, started_at, finished_at, worker)
-    select i.batch_no, i.seq, i.attempt, i.error_kind, i.error_code, i.error_message,
-      coalesce(i.started_at, i.finished_at), coalesce(i.started_at + i.duration_ms, i.finished_at), ''
-    from ${items} and i.error_code is not null`.execute(tx.db);
-  await sql`update cause set count = count - (select count(*) from ${items} and i.cause = cause.cause)
-    where batch_no = ${row.no}`.execute(tx.db);
+/** They are not failed any more, and ranges hold them. What they were tried before stays as it is. */
+async function takeFailed(tx: Write, row: BatchRow, plan: Plan, which: RawBuilder<boolean>): Promise<Taken> {
+  const chosen = sql`failure as f where f.batch_no = ${row.no} and ${which}`;
+  const { rows: causes } = await sql<{ cause: string; count: number; in_canary: number }>`
+    select f.cause, count(*) as count, ${inCanary(row, 'f')} as in_canary from ${chosen} group by f.cause`.execute(
+    tx.db,
+  );
+  const bytes = row.done_bytes === 0 ? 0 : await sumBytes(tx, chosen);
+  await insertRanges(tx, row, plan, sql`select f.seq, f.attempt from ${chosen}`);
+  await sql`delete from ${chosen}`.execute(tx.db);
+  for (const { cause, count } of causes) {
+    await sql`update cause set count = count - ${count} where batch_no = ${row.no} and cause = ${cause}`.execute(
+      tx.db,
+    );
+  }
   await sql`delete from cause where batch_no = ${row.no} and count <= 0`.execute(tx.db);
-  await insertRanges(tx, row, configNo, which);
-  await sql`update item as i set status = null, cause = null, result = null, finished_at = null, error_kind = null,
-      error_code = null, error_message = null, metrics = null, started_at = null, duration_ms = null
-    where i.batch_no = ${row.no} and ${which}`.execute(tx.db);
-  return { ...none, ...counts };
+  return { count: sumOf(causes, 'count'), bytes, in_canary: sumOf(causes, 'in_canary') };
+}
+
+async function sumBytes(tx: Write, chosen: RawBuilder<unknown>): Promise<number> {
+  const { rows } = await sql<{ bytes: number | null }>`select sum(i.bytes) as bytes
+    from (select f.batch_no, f.seq from ${chosen}) f join item i on i.batch_no = f.batch_no and i.seq = f.seq`.execute(
+    tx.db,
+  );
+  return Number(rows[0]?.bytes ?? 0);
+}
+
+async function takeSkipped(tx: Write, row: BatchRow, plan: Plan, which: RawBuilder<boolean>): Promise<Taken> {
+  const chosen = sql`item i where i.batch_no = ${row.no} and i.status = 'skipped' and ${which}`;
+  const { rows } = await sql<Taken>`select count(*) as count, coalesce(sum(i.bytes), 0) as bytes,
+    ${inCanary(row, 'i')} as in_canary from ${chosen}`.execute(tx.db);
+  await insertRanges(tx, row, plan, sql`select i.seq, i.attempt from ${chosen}`);
+  await sql`update item as i set status = null, finished_at = null
+    where i.batch_no = ${row.no} and i.status = 'skipped' and ${which}`.execute(tx.db);
+  return { ...none, ...rows[0] };
 }
 
 async function takeCancelled(
   tx: Write,
   row: BatchRow,
-  configNo: number,
+  plan: Plan,
   which: RawBuilder<boolean>,
 ): Promise<Taken> {
-  const { rows } = await sql<{ cancelled: number; in_canary: number }>`select count(*) as cancelled,
-      coalesce(sum(case when i.seq <= ${row.canary_to ?? 0} then 1 else 0 end), 0) as in_canary
-    from item i where i.batch_no = ${row.no} and ${which}`.execute(tx.db);
-  await insertRanges(tx, row, configNo, which);
+  const chosen = sql`item_state s where s.batch_no = ${row.no} and ${which}`;
+  const { rows } = await sql<
+    Omit<Taken, 'bytes'>
+  >`select count(*) as count, ${inCanary(row, 's')} as in_canary
+    from ${chosen}`.execute(tx.db);
+  await insertRanges(tx, row, plan, sql`select s.seq, s.attempt from ${chosen}`);
   return { ...none, ...rows[0] };
+}
+
+function inCanary({ canary_to }: BatchRow, table: 'f' | 'i' | 's'): RawBuilder<number> {
+  const seq = sql.ref(`${table}.seq`);
+  return sql<number>`coalesce(sum(case when ${seq} <= ${canary_to ?? 0} then 1 else 0 end), 0)`;
 }
 
 /** One range per run of neighbours with the same number of attempts behind them. */
 async function insertRanges(
   tx: Write,
   row: BatchRow,
-  configNo: number,
-  which: RawBuilder<boolean>,
+  { configNo, maxAttempts }: Plan,
+  chosen: RawBuilder<unknown>,
 ): Promise<void> {
-  const { max_attempts } = JSON.parse(row.policies) as Policies;
   await sql`insert into range (batch_no, from_seq, to_seq, attempt, last_attempt, crashes, priority, ready_at, token, config_no)
-    select ${row.no}, min(seq), max(seq), attempt + 1, attempt + ${max_attempts}, 0, ${RETRY_PRIORITY}, 0, null, ${configNo}
-    from (select i.seq, i.attempt, i.seq - row_number() over (partition by i.attempt order by i.seq) as island
-      from item i where i.batch_no = ${row.no} and ${which}) chosen
+    select ${row.no}, min(seq), max(seq), attempt + 1, attempt + ${maxAttempts}, 0, ${RETRY_PRIORITY}, 0, null, ${configNo}
+    from (select seq, attempt, seq - row_number() over (partition by attempt order by seq) as island
+      from (${chosen}) chosen) islands
     group by attempt, island`.execute(tx.db);
+}
+
+function sumOf<Key extends string>(rows: readonly Record<Key, number>[], key: Key): number {
+  return rows.reduce((sum, row) => sum + Number(row[key]), 0);
 }

@@ -75,7 +75,7 @@ async function endCanary(tx: Write, row: BatchRow, now: number, by: string): Pro
   if (canary?.min_pass_percent !== undefined && row.canary_to !== null) {
     const { rows } = await sql<{ passed: number; total: number }>`
       select coalesce(sum(case when status = 'completed' then 1 else 0 end), 0) as passed, count(*) as total
-      from item where batch_no = ${row.no} and seq <= ${row.canary_to}`.execute(tx.db);
+      from item_state where batch_no = ${row.no} and seq <= ${row.canary_to}`.execute(tx.db);
     const { passed, total } = rows[0] ?? { passed: 0, total: 0 };
     if (Number(passed) * 100 >= canary.min_pass_percent * Number(total)) {
       return tx.emit(row, now, { type: 'batch_changed', fields: ['canary'], by }, { canary_to: null });

@@ -1,10 +1,12 @@
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { SheafError } from '@sheaf/protocol/words';
 import { Kysely, type RawBuilder, type SqlBool, SqliteDialect, sql } from 'kysely';
-import type { LeasedItem, Outcome } from '../../ports/leasing.ts';
+import type { LeasedItem } from '../../ports/leasing.ts';
 import type { Store } from '../../ports/store.ts';
-import type { Dialect } from './dialect.ts';
+import type { ColumnTypes, Dialect } from './dialect.ts';
+import { isCovered } from './is-covered.ts';
 import { migrate } from './migrate.ts';
+import { writeOutcomes } from './sqlite-outcomes.ts';
 import { createSqlStore } from './store.ts';
 import type { Tables } from './tables.ts';
 
@@ -135,8 +137,8 @@ function prepared(
   return statement;
 }
 
-const READ_ITEMS = `select seq, name, key, input, file_id from item
-  where batch_no = ? and seq between ? and ? and status is null and attempt < ? order by seq`;
+const READ_ITEMS = `select seq, name, key, input, file_id from item i
+  where batch_no = ? and seq between ? and ? and ${isCovered('?')} order by seq`;
 
 type ItemColumns = [
   seq: number,
@@ -157,20 +159,19 @@ function readFile(
   return row === undefined ? null : ({ ...row } as LeasedItem['file']);
 }
 
-const WRITE_OUTCOME = `update item set status = ?, attempt = ?, config_no = ?, result = ?, error_kind = ?, error_code = ?,
-  error_message = ?, cause = ?, metrics = ?, started_at = ?, duration_ms = ?, finished_at = ?
-  where batch_no = ? and seq = ? and status is null and attempt < ?`;
+/** How its columns and tables are declared. */
+export const SQLITE_TYPES: ColumnTypes = {
+  integer: 'integer',
+  serial: 'integer primary key',
+  text: 'text',
+  withoutRowid: 'without rowid',
+  roomToGrow: '',
+};
 
 function sqliteDialect(database: DatabaseSync, statements: Map<string, StatementSync>): Dialect {
   return {
     name: 'sqlite',
-    types: {
-      integer: 'integer',
-      serial: 'integer primary key',
-      text: 'text',
-      withoutRowid: 'without rowid',
-      roomToGrow: '',
-    },
+    types: SQLITE_TYPES,
     // Writers come one after the other: nothing is ever locked against them, and nothing conflicts.
     forUpdate: sql``,
     forUpdateUnlocked: sql``,
@@ -194,10 +195,9 @@ function sqliteDialect(database: DatabaseSync, statements: Map<string, Statement
       for (const row of rows) statement.run(...columns.map((column) => toSqlite(row[column])));
     },
 
-    // A prepared loop: an update joined with json_each is quadratic in SQLite.
-    async writeOutcomes(_db, batchNo, outcomes, now) {
-      const statement = prepared(database, statements, WRITE_OUTCOME);
-      return outcomes.map((outcome) => writeOutcome(statement, batchNo, outcome, now));
+    async writeOutcomes(_db, lease, outcomes, now) {
+      const prepare = (text: string) => prepared(database, statements, text);
+      return writeOutcomes(prepare, lease, outcomes, now);
     },
 
     // Range by range: what a range says of all its items is not read again with each of them.
@@ -242,29 +242,6 @@ function sqliteDialect(database: DatabaseSync, statements: Map<string, Statement
       };
     },
   };
-}
-
-function writeOutcome(statement: StatementSync, batchNo: number, outcome: Outcome, now: number): boolean {
-  const { error } = outcome;
-  const isFinal = outcome.status !== 'retry';
-  const { changes } = statement.run(
-    isFinal ? outcome.status : null,
-    outcome.attempt,
-    outcome.config_no,
-    outcome.result,
-    error?.kind ?? null,
-    error?.code ?? null,
-    error?.message ?? null,
-    isFinal ? outcome.cause : null,
-    outcome.metrics === null ? null : JSON.stringify(outcome.metrics),
-    outcome.started_at,
-    outcome.duration_ms,
-    isFinal ? now : null,
-    batchNo,
-    outcome.seq,
-    outcome.attempt,
-  );
-  return changes === 1;
 }
 
 /** SQLite's primary result codes that speak of the disk, see sqlite.org/rescode.html. */

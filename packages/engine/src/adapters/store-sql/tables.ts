@@ -90,33 +90,46 @@ export type ItemTable = {
   input: string | null;
   file_id: string | null;
   bytes: number;
-  /** Null until an outcome is recorded. */
-  status: Extract<ItemStatus, 'completed' | 'failed' | 'skipped'> | null;
-  /** Attempts that are over. */
+  /** Set when its first attempt completed it, or when nothing had to be done: then it has no row of an attempt. */
+  status: Extract<ItemStatus, 'completed' | 'skipped'> | null;
+  /** 0 until it was tried. Without a status anything else means that its attempts say what became of it. */
   attempt: number;
   config_no: number | null;
   result: string | null;
-  error_kind: string | null;
-  error_code: string | null;
-  error_message: string | null;
-  cause: string | null;
   metrics: string | null;
   started_at: number | null;
   duration_ms: number | null;
   finished_at: number | null;
 };
 
+/** Each attempt that is over, but a first one that completed its item. Written once. */
 export type AttemptTable = {
   batch_no: number;
   seq: number;
   attempt: number;
-  error_kind: string;
-  error_code: string;
-  error_message: string;
-  started_at: number;
+  /** `retry`: another one follows by itself. `failed`: none did; only a retry by hand goes on from there. */
+  status: 'completed' | 'failed' | 'retry';
+  config_no: number | null;
+  result: string | null;
+  error_kind: string | null;
+  error_code: string | null;
+  error_message: string | null;
+  metrics: string | null;
+  started_at: number | null;
+  duration_ms: number | null;
+  /** When it was recorded. */
   finished_at: number;
-  worker: string;
+  /** Who ran it, where that helps to find out why it failed. */
+  worker: string | null;
 };
+
+/** The items that stand failed, until they are sent back to work. */
+export type FailureTable = { batch_no: number; seq: number; attempt: number; cause: string };
+
+/** A view: each item with what its last attempt says, wherever that stands. */
+export type ItemState = Omit<ItemTable, 'status'> & {
+  status: Extract<ItemStatus, 'completed' | 'failed' | 'skipped'> | null;
+} & Pick<AttemptTable, 'error_kind' | 'error_code' | 'error_message'> & { cause: string | null };
 
 export type RangeTable = {
   id: Generated<number>;
@@ -227,6 +240,8 @@ export type Tables = {
   batch_config: ConfigTable;
   item: ItemTable;
   attempt: AttemptTable;
+  failure: FailureTable;
+  item_state: ItemState;
   range: RangeTable;
   lease: LeaseTable;
   worker: WorkerTable;
