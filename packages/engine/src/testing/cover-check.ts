@@ -21,6 +21,7 @@ type RangeRow = {
   attempt: number;
   last_attempt: number;
   token: string | null;
+  items: number | null;
 };
 type LeaseRow = { batch_no: number; token: string; epoch: number; width: number; left: number };
 
@@ -110,7 +111,9 @@ function checkBatch(batch: BatchRow, items: ItemRow[], ranges: RangeRow[], lease
   for (const range of ranges) {
     const covered = open.filter((item) => covers(range, item)).length;
     const name = `${range.token === null ? 'free' : 'held'} range ${range.from_seq}–${range.to_seq}`;
-    const isLoose = range.token === null && covered !== range.to_seq - range.from_seq + 1;
+    const size = range.items ?? range.to_seq - range.from_seq + 1;
+    const begins = open.some((item) => item.seq === range.from_seq && covers(range, item));
+    const isLoose = range.token === null && (covered !== size || !begins);
     if (isLoose && batch.status !== 'cancelled') problems.push(`the ${name} covers only ${covered} items`);
     if (range.attempt > range.last_attempt) problems.push(`the ${name} has no attempt left`);
     if (range.token !== null && !leases.some(({ token }) => token === range.token)) {

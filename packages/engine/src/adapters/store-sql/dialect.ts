@@ -1,6 +1,6 @@
 import type { Kysely, RawBuilder, SqlBool } from 'kysely';
 import type { LeasedItem, Outcome } from '../../ports/leasing.ts';
-import type { StampedRange } from './pick.ts';
+import type { StampedRange } from './stamp.ts';
 import type { Tables } from './tables.ts';
 
 export type Db = Kysely<Tables>;

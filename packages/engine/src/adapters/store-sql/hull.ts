@@ -1,13 +1,13 @@
 import { type RawBuilder, sql } from 'kysely';
 import type { Db } from './dialect.ts';
-import type { StampedRange } from './pick.ts';
 import type { BatchRow } from './session.ts';
+import type { StampedRange } from './stamp.ts';
 
 /** Fewer ranges than this are as cheap one by one. */
 const SCATTERED_FROM = 4;
 
 /** A hull may be this many times as long as what it holds: its items are found by walking it. */
-const HULL_STRETCH = 20;
+export const HULL_STRETCH = 20;
 
 /** One range instead of many, and the number of items that it holds. */
 export type Hull = { count: number; range: StampedRange };
@@ -42,9 +42,9 @@ export async function findHull(
   const { rows } = await sql<Sums>`
     select count(*) as ranges, max(upto) as items, min(from_seq) as from_seq, max(to_seq) as to_seq,
       min(attempt) as attempt, min(last_attempt) as last_attempt, min(priority) as priority, min(config_no) as config_no,
-      case when min(attempt) = max(attempt) and min(last_attempt) = max(last_attempt) and min(config_no) = max(config_no)
+      case when count(items) = 0 and min(attempt) = max(attempt) and min(last_attempt) = max(last_attempt) and min(config_no) = max(config_no)
         then 1 else 0 end as is_uniform
-    from (select from_seq, to_seq, attempt, last_attempt, priority, config_no,
+    from (select from_seq, to_seq, attempt, last_attempt, priority, config_no, items,
         sum(to_seq - from_seq + 1) over (order by from_seq) as upto
       from (select * from range where ${kind} order by from_seq limit ${limit}) first_ones) summed
     where upto <= ${limit} and to_seq <= ${end}`.execute(db);

@@ -24,6 +24,7 @@ import {
   wrongStatus,
 } from './session.ts';
 import { settleIfDone, settleOrPause } from './settle.ts';
+import { reach } from './sparse.ts';
 import { startDraft } from './steer.ts';
 import type { RangeTable } from './tables.ts';
 
@@ -269,7 +270,7 @@ async function addRange(tx: Write, row: BatchRow, from: number, to: number): Pro
   const { max_attempts } = JSON.parse(row.policies) as Policies;
   const grown = await sql`update range set to_seq = ${to} where id = (
       select id from range where batch_no = ${row.no} and from_seq < ${from} order by from_seq desc limit 1)
-    and to_seq = ${from - 1} and token is null and attempt = 1 and last_attempt = ${max_attempts}
+    and to_seq = ${from - 1} and token is null and items is null and attempt = 1 and last_attempt = ${max_attempts}
     and crashes = 0 and priority = ${DEFAULT_PRIORITY} and ready_at = 0 and config_no = ${row.config_no}`.execute(
     tx.db,
   );
@@ -285,6 +286,7 @@ async function addRange(tx: Write, row: BatchRow, from: number, to: number): Pro
     ready_at: 0,
     token: null,
     config_no: row.config_no,
+    items: null,
   };
   await tx.db.insertInto('range').values(range).execute();
 }
@@ -311,27 +313,7 @@ async function removeItem(tx: Write, row: BatchRow, seq: number): Promise<void> 
       `The item ${row.id}/${seq} runs or has ended; only waiting items can be removed.`,
     );
   }
-  const { id, ...rest } = range;
-  if (seq === range.from_seq && seq === range.to_seq)
-    await tx.db.deleteFrom('range').where('id', '=', id).execute();
-  else if (seq === range.from_seq)
-    await tx.db
-      .updateTable('range')
-      .set({ from_seq: seq + 1 })
-      .where('id', '=', id)
-      .execute();
-  else {
-    await tx.db
-      .updateTable('range')
-      .set({ to_seq: seq - 1 })
-      .where('id', '=', id)
-      .execute();
-    if (seq < range.to_seq)
-      await tx.db
-        .insertInto('range')
-        .values({ ...rest, from_seq: seq + 1 })
-        .execute();
-  }
+  await leaveOut(tx, range, seq);
   await tx.db.deleteFrom('item').where('batch_no', '=', row.no).where('seq', '=', seq).execute();
   await tx.db.deleteFrom('attempt').where('batch_no', '=', row.no).where('seq', '=', seq).execute();
   const inCanary = row.canary_to !== null && seq <= row.canary_to ? 1 : 0;
@@ -344,6 +326,31 @@ async function removeItem(tx: Write, row: BatchRow, seq: number): Promise<void> 
     }))
     .where('no', '=', row.no)
     .execute();
+}
+
+/** A free range without one of its items. */
+async function leaveOut(
+  tx: Write,
+  { id, ...range }: RangeTable & { id: number },
+  seq: number,
+): Promise<void> {
+  const { from_seq, to_seq, items } = range;
+  const update = tx.db.updateTable('range').where('id', '=', id);
+  if (items === 1 || from_seq === to_seq) {
+    await tx.db.deleteFrom('range').where('id', '=', id).execute();
+  } else if (items !== null) {
+    const first = seq === from_seq ? (await reach(tx.db, range, 1)).rest_from : from_seq;
+    await update.set({ from_seq: first, items: items - 1 }).execute();
+  } else if (seq === from_seq) {
+    await update.set({ from_seq: seq + 1 }).execute();
+  } else {
+    await update.set({ to_seq: seq - 1 }).execute();
+    if (seq < to_seq)
+      await tx.db
+        .insertInto('range')
+        .values({ ...range, from_seq: seq + 1 })
+        .execute();
+  }
 }
 
 /** Free ranges never overlap: the one that begins last before the seq is the only one that can cover it. */

@@ -4,12 +4,14 @@ import type { ColumnTypes, Db, Dialect } from './dialect.ts';
 import { initial } from './migrations/0001-initial.ts';
 import { rateLimit } from './migrations/0002-rate-limit.ts';
 import { attempts } from './migrations/0003-attempts.ts';
+import { sparseRanges } from './migrations/0004-sparse-ranges.ts';
 
 /** In order; a migration never changes once released. */
 const MIGRATIONS: readonly { version: number; up: (types: ColumnTypes) => string[] }[] = [
   { version: 1, up: initial },
   { version: 2, up: rateLimit },
   { version: 3, up: attempts },
+  { version: 4, up: sparseRanges },
 ];
 
 /**

@@ -97,6 +97,7 @@ export async function scheduleRetries(tx: Write, batchNo: number, failed: readon
       ready_at: readyAt,
       token: null,
       config_no,
+      items: null,
     });
   }
   await tx.dialect.insertMany(tx.db, 'range', ranges);

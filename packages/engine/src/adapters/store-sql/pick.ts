@@ -1,10 +1,9 @@
 import type { Json } from '@sheaf/protocol';
-import { type RawBuilder, sql } from 'kysely';
+import { sql } from 'kysely';
 import type { LeasedItem } from '../../ports/leasing.ts';
 import type { Db } from './dialect.ts';
-import { findHull, type Hull } from './hull.ts';
-import { RANGE_RANK } from './migrations/0001-initial.ts';
 import type { BatchRow, Write } from './session.ts';
+import { type Candidate, type Candidates, FIRST_LOOK, rank, type Stamped, stamp } from './stamp.ts';
 
 /** Due retries that one lease wakes: more wait for the next one, so that no lease is slow. */
 const WAKE_LIMIT = 1_000;
@@ -12,29 +11,7 @@ const WAKE_LIMIT = 1_000;
 /** Ranges lost with their host this often hold the suspect itself: they run alone. */
 const ALONE_FROM = 2;
 
-/** As the index has it. */
-const rank = sql.raw(RANGE_RANK);
-const rankOf = (crashes: number) => (crashes === 1 ? -1 : crashes);
-
-/** Free ranges looked at to begin with: a fresh batch has one. Where many short ones wait, more are asked for. */
-const FIRST_LOOK = 4;
-
-/** A stretch that is in the lease's hands, and what holds for all of its items. */
-export type StampedRange = {
-  from_seq: number;
-  to_seq: number;
-  attempt: number;
-  last_attempt: number;
-  priority: number;
-  config_no: number;
-};
-
-/** A free, ready range. */
-type Candidate = StampedRange & { id: number; crashes: number };
-type Candidates = [best: Candidate, ...Candidate[]];
-
-/** The ranges that were stamped, and how many items they hold. */
-export type Picked = { count: number; alone: boolean; ranges: StampedRange[] };
+export type Picked = Stamped & { alone: boolean };
 export type NothingPicked = 'none_ready' | 'needs_idle';
 
 /**
@@ -66,7 +43,7 @@ async function findBest(
   // The signs keep the planner with the index that is in the wanted order; by seq it would sort them all.
   const look = async (maxCrashes: number) => {
     const { rows } = await sql<Candidate & { is_any_due: number | null }>`
-      select id, from_seq, to_seq, attempt, last_attempt, priority, config_no, crashes, (
+      select id, from_seq, to_seq, attempt, last_attempt, priority, config_no, items, crashes, (
         select 1 from range where batch_no = ${batchNo} and token is null and ready_at > 0 and ready_at <= ${now} limit 1
       ) as is_any_due
       from range
@@ -96,78 +73,6 @@ async function wake(db: Db, batchNo: number, now: number): Promise<boolean> {
       select id from range where batch_no = ${batchNo} and token is null and ready_at > 0 and ready_at <= ${now}
       order by ready_at limit ${WAKE_LIMIT})`.execute(db);
   return numAffectedRows !== undefined && numAffectedRows > 0n;
-}
-
-async function stamp(
-  db: Db,
-  batch: BatchRow,
-  found: Candidates,
-  { token, limit, end }: { token: string; limit: number; end: number },
-): Promise<{ count: number; ranges: StampedRange[] }> {
-  const [kind] = found;
-  const ofKind = sql`batch_no = ${batch.no} and token is null and ready_at = 0
-    and priority = ${kind.priority} and ${rank} = ${rankOf(kind.crashes)} and from_seq >= ${kind.from_seq}`;
-  let rows: Omit<Candidate, 'crashes'>[] = found.filter(
-    ({ priority, crashes }) => priority === kind.priority && crashes === kind.crashes,
-  );
-  const mayBeMore = rows.length === FIRST_LOOK && countOf(rows) < limit;
-  if (mayBeMore) {
-    const hull = await findHull(db, batch, { kind: ofKind, limit, end });
-    if (hull !== null) return stampHull(db, batch, hull, { token, crashes: kind.crashes, ofKind });
-    ({ rows } = await sql<Omit<Candidate, 'crashes'>>`
-      select id, from_seq, to_seq, attempt, last_attempt, priority, config_no from range where ${ofKind} and from_seq <= ${end}
-      order by from_seq limit ${limit}`.execute(db));
-  }
-  const ranges: StampedRange[] = [];
-  let count = 0;
-  let lastWhole: number | null = null;
-  for (const { id, from_seq, to_seq, attempt, last_attempt, priority, config_no } of rows) {
-    const range = { from_seq, to_seq, attempt, last_attempt, priority, config_no };
-    const cut = Math.min(to_seq, from_seq + (limit - count) - 1, end);
-    count += cut - from_seq + 1;
-    if (cut < to_seq) {
-      await split(db, id, cut, token);
-      ranges.push({ ...range, to_seq: cut });
-      break;
-    }
-    ranges.push(range);
-    lastWhole = from_seq;
-    if (count >= limit) break;
-  }
-  if (lastWhole !== null) {
-    await sql`update range set token = ${token} where ${ofKind} and from_seq <= ${lastWhole}`.execute(db);
-  }
-  return { count, ranges };
-}
-
-async function stampHull(
-  db: Db,
-  batch: BatchRow,
-  { count, range }: Hull,
-  { token, crashes, ofKind }: { token: string; crashes: number; ofKind: RawBuilder<unknown> },
-): Promise<{ count: number; ranges: StampedRange[] }> {
-  await Promise.all([
-    sql`delete from range where ${ofKind} and from_seq <= ${range.to_seq}`.execute(db),
-    db
-      .insertInto('range')
-      .values({ ...range, batch_no: batch.no, crashes, ready_at: 0, token })
-      .execute(),
-  ]);
-  return { count, ranges: [range] };
-}
-
-function countOf(ranges: readonly { from_seq: number; to_seq: number }[]): number {
-  return ranges.reduce((sum, { from_seq, to_seq }) => sum + to_seq - from_seq + 1, 0);
-}
-
-/** The head goes to the lease, the tail stays free. */
-async function split(db: Db, id: number, cut: number, token: string): Promise<void> {
-  await Promise.all([
-    sql`insert into range (batch_no, from_seq, to_seq, attempt, last_attempt, crashes, priority, ready_at, token, config_no)
-      select batch_no, from_seq, ${cut}, attempt, last_attempt, crashes, priority, ready_at, ${token}, config_no
-      from range where id = ${id}`.execute(db),
-    sql`update range set from_seq = ${cut + 1} where id = ${id}`.execute(db),
-  ]);
 }
 
 /** The configs that leased items ask for: nearly always one, the batch's own. */

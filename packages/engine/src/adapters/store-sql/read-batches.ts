@@ -104,7 +104,7 @@ export function readingBatches(session: Session): Reading {
         const row = await findBatch(db, ref);
         const ranges = await db
           .selectFrom('range')
-          .select(['from_seq', 'to_seq', 'attempt', 'ready_at', 'token'])
+          .select(['from_seq', 'to_seq', 'attempt', 'ready_at', 'token', 'items'])
           .where('batch_no', '=', row.no)
           .orderBy('from_seq')
           .limit(STATE_RANGES)
@@ -135,6 +135,7 @@ export function readingBatches(session: Session): Reading {
           ranges: ranges.map((range) => ({
             from: range.from_seq,
             to: range.to_seq,
+            ...(range.items === null ? {} : { items: range.items }),
             attempt: range.attempt,
             state: range.token !== null ? 'leased' : range.ready_at > 0 ? 'waiting' : 'free',
           })),

@@ -6,10 +6,11 @@ import type { Store } from '../../ports/store.ts';
 import { revive } from './doomed.ts';
 import { findEchoes } from './echo.ts';
 import { addMetrics, countCauses, keepLogs, keepOutputs, outputsOf, scheduleRetries } from './outcomes.ts';
-import { configsOf, nextReady, pick, type StampedRange } from './pick.ts';
+import { configsOf, nextReady, pick } from './pick.ts';
 import { countStarts, limitOf, startsLeft } from './rate.ts';
 import { type BatchRow, lockRow, type Session, type Write } from './session.ts';
 import { settleOrPause } from './settle.ts';
+import type { Stamped } from './stamp.ts';
 import type { LeaseTable } from './tables.ts';
 
 /** The part of the Store that keeps what became of the work. */
@@ -280,14 +281,14 @@ function sumOf<T>(list: readonly T[], value: (element: T) => number): number {
   return list.reduce((sum, element) => sum + value(element), 0);
 }
 
-const nothing: { count: number; ranges: StampedRange[] } = { count: 0, ranges: [] };
+const nothing: Stamped = { count: 0, ranges: [] };
 
 /** More items under the same token: the turn keeps its slots full without a second lease beside the first. */
 async function extend(
   tx: Write,
   batch: BatchRow,
   { request, room, limit, now }: { request: RecordRequest; room: number; limit: number; now: number },
-): Promise<{ count: number; ranges: StampedRange[] }> {
+): Promise<Stamped> {
   const width = Math.max(1, Math.min(request.width, room));
   const picked = await pick(tx, batch, { token: request.token, limit, width, idle: false, now });
   return typeof picked === 'string' ? nothing : picked;

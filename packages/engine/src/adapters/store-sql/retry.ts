@@ -6,6 +6,7 @@ import { freeRangeOf } from './intake.ts';
 import { toBatch } from './rows.ts';
 import { type BatchRow, type Session, type Write, wrongStatus } from './session.ts';
 import { settleOrPause } from './settle.ts';
+import { insertSparse, tooFarApart } from './sparse.ts';
 import type { RangeTable } from './tables.ts';
 
 type RetryAct = Parameters<Store['retry']>[0];
@@ -187,15 +188,23 @@ type Plan = { configNo: number; maxAttempts: number };
 
 const none: Taken = { count: 0, bytes: 0, in_canary: 0 };
 
+type FailedOfCause = { cause: string; count: number; in_canary: number; first: number; last: number };
+
 /** They are not failed any more, and ranges hold them. What they were tried before stays as it is. */
 async function takeFailed(tx: Write, row: BatchRow, plan: Plan, which: RawBuilder<boolean>): Promise<Taken> {
   const chosen = sql`failure as f where f.batch_no = ${row.no} and ${which}`;
-  const { rows: causes } = await sql<{ cause: string; count: number; in_canary: number }>`
-    select f.cause, count(*) as count, ${inCanary(row, 'f')} as in_canary from ${chosen} group by f.cause`.execute(
-    tx.db,
-  );
+  const { rows: causes } = await sql<FailedOfCause>`
+    select f.cause, count(*) as count, ${inCanary(row, 'f')} as in_canary, min(f.attempt) as first, max(f.attempt) as last
+    from ${chosen} group by f.cause`.execute(tx.db);
+  const count = sumOf(causes, 'count');
+  if (count === 0) return none;
   const bytes = row.done_bytes === 0 ? 0 : await sumBytes(tx, chosen);
-  await insertRanges(tx, row, plan, sql`select f.seq, f.attempt from ${chosen}`);
+  const seqs = sql`select f.seq, f.attempt from ${chosen}`;
+  const [attempt = 0, ...others] = new Set(causes.flatMap(({ first, last }) => [first, last]));
+  // With nothing else left to be done in the batch, nothing can come to lie between them.
+  const isSparse = others.length === 0 && row.completed_items + count === row.total_items;
+  const rest = isSparse ? await insertSparseRanges(tx, row, plan, { chosen: seqs, count, attempt }) : seqs;
+  if (rest !== null) await insertRanges(tx, row, plan, rest);
   await sql`delete from ${chosen}`.execute(tx.db);
   for (const { cause, count } of causes) {
     await sql`update cause set count = count - ${count} where batch_no = ${row.no} and cause = ${cause}`.execute(
@@ -203,7 +212,19 @@ async function takeFailed(tx: Write, row: BatchRow, plan: Plan, which: RawBuilde
     );
   }
   await sql`delete from cause where batch_no = ${row.no} and count <= 0`.execute(tx.db);
-  return { count: sumOf(causes, 'count'), bytes, in_canary: sumOf(causes, 'in_canary') };
+  return { count, bytes, in_canary: sumOf(causes, 'in_canary') };
+}
+
+/** Answers what is left of the chosen items, to be held by ranges of neighbours; null: nothing. */
+async function insertSparseRanges(
+  tx: Write,
+  row: BatchRow,
+  { configNo, maxAttempts }: Plan,
+  { chosen, count, attempt }: { chosen: RawBuilder<unknown>; count: number; attempt: number },
+): Promise<RawBuilder<unknown> | null> {
+  const range = { attempt: attempt + 1, last_attempt: attempt + maxAttempts, config_no: configNo };
+  const left = await insertSparse(tx, row, range, { chosen, count });
+  return left === 0 ? null : tooFarApart(chosen);
 }
 
 async function sumBytes(tx: Write, chosen: RawBuilder<unknown>): Promise<number> {

@@ -153,7 +153,8 @@ async function queue(tx: Write, row: BatchRow, act: Pick<Act, 'now' | 'by'>): Pr
 
 /**
  * The canary ends at its last item that is to be done, found by the ranges: a batch that was cancelled
- * and retried may hold others. A batch that is no longer than its canary needs none.
+ * and retried may hold others. None of these is sparse, for nothing of the batch has run yet. A batch that is
+ * no longer than its canary needs none.
  */
 async function canaryEnd(tx: Write, row: BatchRow): Promise<Partial<BatchRow>> {
   const { canary } = JSON.parse(row.policies) as Policies;

@@ -144,6 +144,8 @@ export type RangeTable = {
   ready_at: number;
   token: string | null;
   config_no: number;
+  /** Null: every seq of it. Else it is sparse: so many items, the first at `from_seq`; those between are completed. */
+  items: number | null;
 };
 
 export type LeaseTable = {

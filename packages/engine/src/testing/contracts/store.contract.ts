@@ -12,6 +12,7 @@ import { readingCases } from './store/reading.ts';
 import { recordingCases } from './store/recording.ts';
 import { recoveryCases } from './store/recovery.ts';
 import { retryCases } from './store/retry.ts';
+import { scatteredCases } from './store/scattered.ts';
 import { storeTest } from './store/scene.ts';
 import { slotCases } from './store/slots.ts';
 import { spaceCases } from './store/spaces.ts';
@@ -33,6 +34,7 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
     describe('recording', () => recordingCases(test));
     describe('slots', () => slotCases(test));
     describe('retry', () => retryCases(test));
+    describe('retry of scattered items', () => scatteredCases(test));
     describe('canary and failure budget', () => limitCases(test));
     describe('rate limit', () => rateCases(test));
     describe('recovery', () => recoveryCases(test));

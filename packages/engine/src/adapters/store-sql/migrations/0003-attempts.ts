@@ -35,7 +35,8 @@ export function attempts({ integer, text, withoutRowid }: ColumnTypes): string[]
       cause ${text} not null,
       primary key (batch_no, seq)
     ) ${withoutRowid}`,
-    `create index failure_by_cause on failure (batch_no, cause, seq)`,
+    // With all that a retry asks for.
+    `create index failure_by_cause on failure (batch_no, cause, seq, attempt)`,
     // The last one of an item that tells of no error was taken back by a retry by hand.
     `insert into attempt select a.batch_no, a.seq, a.attempt,
         case when i.status is null and i.error_code is null and a.attempt = i.attempt then 'failed' else 'retry' end,

@@ -232,33 +232,6 @@ export function retryCases(test: StoreTest): void {
     expect(await finish(await lease(batch))).toMatchObject({ accepted: 2 });
   });
 
-  test('leases what lies scattered, and gives back just that', async (scene) => {
-    const { store, started, act, lease, record, finish, get, clock, statuses } = scene;
-    const batch = await started({ items: 40, concurrency: 10, policies: { max_attempts: 2 } });
-    const even = Array.from({ length: 20 }, (_, index) => 2 * index + 2);
-    await finish(await lease(batch), even);
-    expect(await store.retry(act(batch))).toMatchObject({ retried: 20 });
-    const held = await lease(batch, { limit: 15, width: 3 });
-    expect(held.items.map(({ seq, attempt }) => [seq, attempt])).toEqual(
-      even.slice(0, 15).map((seq) => [seq, 2]),
-    );
-    expect((await lease(batch, { width: 1, limit: 2 })).items.map(({ seq }) => seq)).toEqual([32, 34]);
-    // One completes, one fails for good, one is to be tried again, and comes back in between.
-    const outcomes = (['completed', 'failed', 'retry'] as const).map((status, index) => {
-      const item = held.items[3 * index + 1];
-      if (item === undefined) throw new Error('The lease holds too few items.');
-      return makeOutcome(item, { status, ready_at: clock.now() });
-    });
-    expect(await record(held, outcomes)).toMatchObject({ accepted: 3 });
-    expect(await store.retry(act(batch))).toMatchObject({ retried: 1 });
-    await store.release([held.token], clock.now());
-    expect(await get(batch)).toMatchObject({ completed_items: 21, pending_items: 18, running_items: 1 });
-    expect(Object.values(await statuses(batch)).filter((status) => status === 'completed')).toHaveLength(21);
-    await store.sweep(clock.advance(7_000));
-    const rest = (await lease(batch)).items.map(({ seq }) => seq);
-    expect(rest).toEqual(even.filter((seq) => seq !== 4));
-  });
-
   test('keeps a running or paused batch where it is', async ({ store, started, act, lease, finish, get }) => {
     const batch = await started({ items: 4 });
     await finish(await lease(batch, { limit: 2 }), [1, 2]);
