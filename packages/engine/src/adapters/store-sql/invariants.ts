@@ -80,8 +80,10 @@ async function checkCover(db: Db, row: BatchRow): Promise<string[]> {
   for (const { seq } of twice) problems.push(`I4 item ${seq} is covered twice`);
   const { rows: loose } = await sql<{ from_seq: number; to_seq: number }>`
     select r.from_seq, r.to_seq from range r where r.batch_no = ${row.no} and r.token is null
-      and (select count(*) from item i where i.batch_no = r.batch_no and i.seq between r.from_seq and r.to_seq
-        and ${IS_COVERED}) <> coalesce(r.items, r.to_seq - r.from_seq + 1) limit 3`.execute(db);
+      and ((select count(*) from item i where i.batch_no = r.batch_no and i.seq between r.from_seq and r.to_seq
+        and ${IS_COVERED}) <> coalesce(r.items, r.to_seq - r.from_seq + 1)
+      or not exists (select 1 from item i where i.batch_no = r.batch_no and i.seq = r.from_seq and ${IS_COVERED}))
+    limit 3`.execute(db);
   for (const { from_seq, to_seq } of loose)
     problems.push(`I4 the free range ${from_seq}–${to_seq} covers what is not to be done`);
   const { rows } = await sql<{ open: number; covered: number }>`

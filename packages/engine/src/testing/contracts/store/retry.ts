@@ -1,6 +1,6 @@
 import { RETRY_PRIORITY } from '@sheaf/protocol';
 import { expect } from 'vitest';
-import { makeOutcome } from '../../factories.ts';
+import { makeFile, makeItem, makeOutcome } from '../../factories.ts';
 import { refused, type Scene, type StoreTest } from './scene.ts';
 
 /** Explicit retry: what it takes, what it leaves, and what it refuses. */
@@ -103,6 +103,21 @@ export function retryCases(test: StoreTest): void {
     expect(await store.retry(act(batch))).toEqual({ batch: before, retried: 0 });
     expect(await store.retry({ ...act(batch), cause: 'unknown' })).toEqual({ batch: before, retried: 0 });
     expect(await get(batch)).toEqual(before);
+  });
+
+  test('takes the bytes of retried items from those that are done', async (scene) => {
+    const { store, started, act, work, get } = scene;
+    const files = [makeFile('a'.repeat(10)), makeFile('b'.repeat(7)), makeFile('c'.repeat(5))];
+    for (const file of files) await store.addFile(file);
+    const batch = await started({ items: files.map(({ id }) => makeItem({ file_id: id })) });
+    await work(batch, [1, 3]);
+    expect(await get(batch)).toMatchObject({ total_bytes: 22, done_bytes: 22 });
+    await store.retry({ ...act(batch), items: [3] });
+    expect(await get(batch)).toMatchObject({ total_bytes: 22, done_bytes: 17 });
+    await store.retry(act(batch));
+    expect(await get(batch)).toMatchObject({ total_bytes: 22, done_bytes: 7 });
+    await work(batch);
+    expect(await get(batch)).toMatchObject({ status: 'completed', done_bytes: 22 });
   });
 
   test('counts two retries at once as one', async ({ store, started, act, work, lease }) => {

@@ -87,6 +87,67 @@ export function scatteredCases(test: StoreTest): void {
     expect(await finish(held)).toMatchObject({ batch: { status: 'completed' } });
   });
 
+  test('leaves alone what a second round has completed', async ({
+    store,
+    started,
+    act,
+    lease,
+    work,
+    finish,
+  }) => {
+    const batch = await started({ items: 20, policies: { max_attempts: 1 } });
+    await work(batch, [3, 6, 9, 12, 15]);
+    await store.retry(act(batch));
+    await work(batch, [3, 9, 15]);
+    expect(await store.retry(act(batch))).toMatchObject({ retried: 3 });
+    const held = await lease(batch);
+    expect(held.items.map(({ seq, attempt }) => [seq, attempt])).toEqual([
+      [3, 3],
+      [9, 3],
+      [15, 3],
+    ]);
+    expect(await finish(held)).toMatchObject({ batch: { status: 'completed', completed_items: 20 } });
+  });
+
+  test('leases exactly as many as asked for of neighbours that are due again', async (scene) => {
+    const { started, lease, record, clock } = scene;
+    const batch = await started({ items: 40 });
+    const held = await lease(batch);
+    const isPair = (seq: number) => seq % 5 < 2;
+    await record(
+      held,
+      held.items.map((item) =>
+        makeOutcome(item, isPair(item.seq) ? { status: 'retry', ready_at: clock.now() } : {}),
+      ),
+    );
+    const due = held.items.map(({ seq }) => seq).filter(isPair);
+    const seqs = async (limit: number) =>
+      (await lease(batch, { limit, width: 1 })).items.map(({ seq }) => seq);
+    expect(await seqs(8)).toEqual(due.slice(0, 8));
+    expect(await seqs(9)).toEqual(due.slice(8));
+  });
+
+  test('takes each attempt of a second round once, and none after a result', async (scene) => {
+    const { store, started, act, lease, record, work, ref, clock, get } = scene;
+    const batch = await started({ items: 9 });
+    await work(batch, [2, 5, 8]);
+    await store.retry(act(batch));
+    const held = await lease(batch);
+    const [two, five] = held.items;
+    if (two === undefined || five === undefined) throw new Error('The lease holds too few items.');
+    const later = makeOutcome(two, { status: 'retry', ready_at: clock.now() + 1_000 });
+    expect(await record(held, [later])).toMatchObject({ accepted: 1 });
+    for (const outcome of [later, makeOutcome(two), makeOutcome(two, { status: 'failed' })]) {
+      expect(await record(held, [outcome])).toMatchObject({ accepted: 0, refused: 0 });
+    }
+    expect(await record(held, [makeOutcome(five)])).toMatchObject({ accepted: 1 });
+    const beyond = makeOutcome({ ...five, attempt: five.attempt + 1 }, { status: 'failed' });
+    expect(await record(held, [beyond])).toMatchObject({ accepted: 0, refused: 1 });
+    expect(await get(batch)).toMatchObject({ completed_items: 7, failed_items: 0, pending_items: 1 });
+    expect(await store.item({ ...ref(batch), seq: 5 })).toMatchObject({ status: 'completed', attempt: 2 });
+    expect(await store.item({ ...ref(batch), seq: 2 })).toMatchObject({ status: 'pending', attempt: 2 });
+  });
+
   test('takes items that lie very far apart', async ({ store, started, act, lease, work, ref, finish }) => {
     const batch = await started({ items: 5_000, concurrency: 1_000 });
     const crowd = Array.from({ length: 1_000 }, (_, index) => 2 * index + 2);
