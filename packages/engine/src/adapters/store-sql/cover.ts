@@ -1,6 +1,6 @@
 import type { ItemStatus } from '@sheaf/protocol';
 import { sql } from 'kysely';
-import type { Db } from './dialect.ts';
+import type { Db, Dialect } from './dialect.ts';
 import { IS_COVERED } from './is-covered.ts';
 import type { BatchRow } from './session.ts';
 import type { ItemState } from './tables.ts';
@@ -14,7 +14,12 @@ export type Cover = {
 };
 
 /** Reads only what can cover the given items, which are in the order of their seq. */
-export async function coverOf(db: Db, row: BatchRow, items: readonly ItemState[]): Promise<Cover> {
+export async function coverOf(
+  db: Db,
+  dialect: Dialect,
+  row: BatchRow,
+  items: readonly ItemState[],
+): Promise<Cover> {
   const open = items.filter((item) => item.status === null);
   const [first, last] = [open[0]?.seq, open.at(-1)?.seq];
   if (first === undefined || last === undefined) return { find: () => null };
@@ -24,8 +29,8 @@ export async function coverOf(db: Db, row: BatchRow, items: readonly ItemState[]
       and from_seq >= coalesce((select from_seq from range
         where batch_no = ${row.no} and token is null and from_seq <= ${first} order by from_seq desc limit 1), ${first})
     order by from_seq`.execute(db);
-  const held = await heldSeqs(db, row, first, last);
-  const running = held.size === 0 ? new Set<number>() : await startedSeqs(db, row);
+  const held = await heldSeqs(db, dialect, row, first, last);
+  const running = held.size === 0 ? new Set<number>() : await startedSeqs(db, dialect, row);
   return {
     find(seq, attempt) {
       const waiting = covering(free, seq, attempt);
@@ -53,16 +58,23 @@ function covering(stretches: readonly Stretch[], seq: number, attempt: number): 
  * The seqs that leases hold, item by item: held ranges may overlap where an item failed and was leased
  * again under the same token, so that an interval alone says nothing.
  */
-async function heldSeqs(db: Db, row: BatchRow, first: number, last: number): Promise<Set<number>> {
+async function heldSeqs(
+  db: Db,
+  dialect: Dialect,
+  row: BatchRow,
+  first: number,
+  last: number,
+): Promise<Set<number>> {
   const { rows } = await sql<{ seq: number }>`
-    select i.seq from lease l join range r on r.token = l.token
-    join item i on i.batch_no = r.batch_no and i.seq between r.from_seq and r.to_seq
-    where l.batch_no = ${row.no} and i.seq between ${first} and ${last} and ${IS_COVERED}`.execute(db);
+    select i.seq from lease l join range r on r.token = l.token ${dialect.itemsOf}
+    where l.batch_no = ${row.no} and r.from_seq <= ${last} and r.to_seq >= ${first} and i.seq between ${first} and ${last} and ${IS_COVERED}`.execute(
+    db,
+  );
   return new Set(rows.map(({ seq }) => seq));
 }
 
 /** A lease runs its items in order, `width` at a time: the first ones without an outcome are at work. */
-async function startedSeqs(db: Db, row: BatchRow): Promise<Set<number>> {
+async function startedSeqs(db: Db, dialect: Dialect, row: BatchRow): Promise<Set<number>> {
   const leases = await db
     .selectFrom('lease')
     .select(['token', 'width'])
@@ -72,7 +84,7 @@ async function startedSeqs(db: Db, row: BatchRow): Promise<Set<number>> {
   const started = new Set<number>();
   for (const { token, width } of leases) {
     const { rows } = await sql<{ seq: number }>`
-      select i.seq from range r join item i on i.batch_no = r.batch_no and i.seq between r.from_seq and r.to_seq
+      select i.seq from range r ${dialect.itemsOf}
       where r.token = ${token} and ${IS_COVERED}
       order by i.seq limit ${width}`.execute(db);
     for (const { seq } of rows) started.add(seq);

@@ -34,6 +34,11 @@ export type Dialect = {
   writeOutcomes(db: Db, lease: OutcomeLease, outcomes: readonly Outcome[], now: number): Promise<boolean[]>;
   /** The items that stretches in a lease's hands cover, in the order of the stretches, with what their processor needs. */
   readItems(db: Db, batchNo: number, ranges: readonly StampedRange[]): Promise<LeasedItem[]>;
+  /**
+   * Joins to ranges `r` the items `i` of their stretches, by the index that finds them: a planner that has to
+   * guess how long a stretch is may think that to walk all items is as cheap.
+   */
+  itemsOf: RawBuilder<unknown>;
   /** `column in (…)` for a list of any length. */
   isIn(column: string, values: readonly (string | number)[]): RawBuilder<boolean>;
   /** Whether a JSON object of texts has this pair; the name is data, never a path. */

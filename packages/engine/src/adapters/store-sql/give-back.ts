@@ -57,7 +57,7 @@ async function findIslands(tx: Write, lease: LeaseTable): Promise<Island[]> {
       select r.id, r.batch_no, i.seq, r.attempt, r.last_attempt, r.crashes, r.priority, r.config_no,
         i.seq - row_number() over (partition by r.id order by i.seq) as island
       from range r
-      join item i on i.batch_no = r.batch_no and i.seq between r.from_seq and r.to_seq
+      ${tx.dialect.itemsOf}
       where r.token = ${lease.token} and ${IS_COVERED}
     ) covered
     group by id, island, batch_no, attempt, last_attempt, crashes, priority, config_no

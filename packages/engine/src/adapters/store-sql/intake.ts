@@ -339,7 +339,7 @@ async function leaveOut(
   if (items === 1 || from_seq === to_seq) {
     await tx.db.deleteFrom('range').where('id', '=', id).execute();
   } else if (items !== null) {
-    const first = seq === from_seq ? (await reach(tx.db, range, 1)).rest_from : from_seq;
+    const first = seq === from_seq ? (await reach(tx.db, { ...range, id }, 1)).rest_from : from_seq;
     await update.set({ from_seq: first, items: items - 1 }).execute();
   } else if (seq === from_seq) {
     await update.set({ from_seq: seq + 1 }).execute();

@@ -3,6 +3,7 @@ import { sql } from 'kysely';
 import type { Store } from '../../ports/store.ts';
 import { clearedBatch } from './give-back.ts';
 import { createDraft } from './intake.ts';
+import { HAS_NO_OUTCOME } from './is-covered.ts';
 import { parse, toBatch } from './rows.ts';
 import { type BatchRow, reload, type Session, type Write, wrongStatus } from './session.ts';
 import { settle } from './settle.ts';
@@ -95,7 +96,7 @@ async function moveItems(tx: Write, source: BatchRow, target: BatchRow, options:
   if (source.merged_into === null) {
     await sql`insert into item (batch_no, seq, name, key, input, file_id, bytes, attempt)
       select ${target.no}, ${first} - 1 + row_number() over (order by seq), name, key, input, file_id, bytes, 0
-      from item_state where batch_no = ${source.no} and status is null`.execute(tx.db);
+      from item i where i.batch_no = ${source.no} and ${HAS_NO_OUTCOME}`.execute(tx.db);
   }
   const { rows } = await sql<{ count: number; bytes: number }>`
     select count(*) as count, coalesce(sum(bytes), 0) as bytes from item

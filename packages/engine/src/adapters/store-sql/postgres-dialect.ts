@@ -76,8 +76,7 @@ export function postgresDialect(schema: string): Dialect {
           ints(ranges.map((range) => range.to_seq)),
           ints(ranges.map((range) => range.attempt)),
         ])} with ordinality r (from_seq, to_seq, attempt, n)
-        join item i on i.batch_no = ${batchNo} and i.seq between r.from_seq and r.to_seq
-          and ${IS_COVERED}
+        ${itemsWithin(sql`${batchNo}::bigint`)} where ${IS_COVERED}
         order by r.n, i.seq`.execute(db);
       const files = await readFiles(db, rows);
       const items: LeasedItem[] = [];
@@ -90,6 +89,8 @@ export function postgresDialect(schema: string): Dialect {
       }
       return items;
     },
+
+    itemsOf: itemsWithin(sql`r.batch_no`),
 
     isIn(column, values): RawBuilder<boolean> {
       return sql<boolean>`${sql.ref(column)} = any(${[...values]})`;
@@ -148,6 +149,12 @@ export function postgresDialect(schema: string): Dialect {
       return { database: 'postgres', schema, ...rows[0] };
     },
   };
+}
+
+/** The `offset 0` keeps conditions on the items out of the choice of how to find them. */
+function itemsWithin(batchNo: RawBuilder<unknown>): RawBuilder<unknown> {
+  return sql`cross join lateral (
+    select * from item i where i.batch_no = ${batchNo} and i.seq between r.from_seq and r.to_seq offset 0) i`;
 }
 
 const ints = (values: readonly unknown[]): Column => ({ type: 'bigint', values });

@@ -2,6 +2,7 @@ import type { Attempt, Failure, Item, ItemFile, ItemStatus, Json } from '@sheaf/
 import { itemId, SheafError } from '@sheaf/protocol/words';
 import { type RawBuilder, type SqlBool, sql } from 'kysely';
 import type { ListItems, Store } from '../../ports/store.ts';
+import { hasCause } from './causes.ts';
 import { type Cover, coverOf, firstOpenSeq } from './cover.ts';
 import type { Db, Dialect } from './dialect.ts';
 import { escapeLike } from './read-batches.ts';
@@ -96,62 +97,81 @@ async function nextRows(
   wanted: ReadonlySet<ItemStatus> | null,
   after: number,
 ): Promise<ItemState[]> {
-  const limit = pageSize(query, wanted);
-  const search = matches(dialect, query.search);
-  if (query.cause !== undefined || (wanted?.size === 1 && wanted.has('failed'))) {
-    return nextFailed(db, row, { cause: query.cause ?? null, search, after, limit });
-  }
-  let select = db
+  const page = { search: matches(dialect, query.search), after, limit: pageSize(query, wanted) };
+  const isFailedOnly = wanted?.size === 1 && wanted.has('failed');
+  // First which items: what their attempts say is looked up for these, not for all.
+  const seqs =
+    query.cause !== undefined || isFailedOnly
+      ? await failedSeqs(db, row, { ...page, cause: query.cause ?? null })
+      : await nextSeqs(db, row, { ...page, wanted });
+  if (seqs.length === 0) return [];
+  const rows = await db
     .selectFrom('item_state')
     .selectAll()
     .where('batch_no', '=', row.no)
-    .where('seq', '>', after)
-    .where(search);
-  if (wanted !== null) {
-    const stored = (['completed', 'failed', 'skipped'] as const).filter((status) => wanted.has(status));
-    const derived = stored.length < wanted.size;
-    select = select.where((eb) =>
-      derived
-        ? eb.or([eb('status', 'is', null), dialect.isIn('status', stored)])
-        : dialect.isIn('status', stored),
-    );
-  }
-  const rows = await select.orderBy('seq').limit(limit).execute();
+    .where(dialect.isIn('seq', seqs))
+    .orderBy('seq')
+    .execute();
   return rows as ItemState[];
 }
 
-function matches(dialect: Dialect, search: string | undefined): RawBuilder<SqlBool> {
-  if (search === undefined) return sql`1 = 1`;
+/** Items are matched by their name and key. */
+type Page = { search: RawBuilder<SqlBool> | null; after: number; limit: number };
+
+async function nextSeqs(
+  db: Db,
+  row: BatchRow,
+  { search, after, limit, wanted }: Page & { wanted: ReadonlySet<ItemStatus> | null },
+): Promise<number[]> {
+  const rows = await db
+    .selectFrom('item')
+    .select('seq')
+    .where('batch_no', '=', row.no)
+    .where('seq', '>', after)
+    .where(mayBe(wanted))
+    .where(search ?? sql<boolean>`1 = 1`)
+    .orderBy('seq')
+    .limit(limit)
+    .execute();
+  return rows.map(({ seq }) => seq);
+}
+
+/** Of failures there may be few among millions of items. */
+async function failedSeqs(
+  db: Db,
+  row: BatchRow,
+  { search, after, limit, cause }: Page & { cause: string | null },
+): Promise<number[]> {
+  const ofCause = cause === null ? sql`` : sql`and ${hasCause(row.no, cause)}`;
+  const found =
+    search === null ? sql`` : sql`join item i on i.batch_no = f.batch_no and i.seq = f.seq and ${search}`;
+  const { rows } = await sql<{ seq: number }>`select f.seq from failure f ${found}
+    where f.batch_no = ${row.no} and f.seq > ${after} ${ofCause} order by f.seq limit ${limit}`.execute(db);
+  return rows.map(({ seq }) => seq);
+}
+
+/** What an item's own row says of its status: nothing, where its attempts or the ranges do. */
+function mayBe(wanted: ReadonlySet<ItemStatus> | null): RawBuilder<SqlBool> {
+  if (wanted === null) return sql`1 = 1`;
+  const has = (...statuses: ItemStatus[]) => statuses.some((status) => wanted.has(status));
+  const any = [
+    ...(has('completed') ? [sql`status = 'completed'`] : []),
+    ...(has('skipped') ? [sql`status = 'skipped'`] : []),
+    ...(has('pending', 'running', 'cancelled') ? [sql`status is null`] : []),
+    ...(has('completed', 'failed') ? [sql`(status is null and attempt > 0)`] : []),
+  ];
+  return any.length === 0 ? sql`1 = 0` : sql`(${sql.join(any, sql` or `)})`;
+}
+
+function matches(dialect: Dialect, search: string | undefined): RawBuilder<SqlBool> | null {
+  if (search === undefined) return null;
   const like = `%${escapeLike(search)}%`;
   return sql`(name ${dialect.like} ${like} escape '\\' or key ${dialect.like} ${like} escape '\\')`;
 }
 
-/** Failed items from what says so: there may be few of them among millions. */
-async function nextFailed(
-  db: Db,
-  row: BatchRow,
-  {
-    cause,
-    search,
-    after,
-    limit,
-  }: { cause: string | null; search: RawBuilder<SqlBool>; after: number; limit: number },
-): Promise<ItemState[]> {
-  const ofCause = cause === null ? sql`` : sql`and (f.cause = ${cause} or a.error_code = ${cause})`;
-  const { rows } = await sql<ItemState>`select i.batch_no, i.seq, i.name, i.key, i.input, i.file_id, i.bytes,
-      a.status, a.attempt, a.config_no, a.result, a.error_kind, a.error_code, a.error_message, f.cause, a.metrics,
-      a.started_at, a.duration_ms, a.finished_at
-    from failure f
-      join attempt a on a.batch_no = f.batch_no and a.seq = f.seq and a.attempt = f.attempt
-      join item i on i.batch_no = f.batch_no and i.seq = f.seq
-    where f.batch_no = ${row.no} and f.seq > ${after} ${ofCause} and ${search}
-    order by f.seq limit ${limit}`.execute(db);
-  return rows;
-}
-
 async function toItems(db: Db, dialect: Dialect, row: BatchRow, rows: readonly ItemState[]): Promise<Item[]> {
   if (rows.length === 0) return [];
-  const cover = await coverOf(db, row, rows);
+  const cover = await coverOf(db, dialect, row, rows);
   const inputs = await inputFiles(db, dialect, rows);
   const outputs = await outputFiles(db, row.no, rows);
   return rows.map((item) => ({

@@ -1,8 +1,10 @@
 import { isFinal, type Policies, RETRY_PRIORITY, SheafError } from '@sheaf/protocol/words';
 import { type RawBuilder, sql } from 'kysely';
 import type { Store } from '../../ports/store.ts';
+import { hasCause } from './causes.ts';
 import { clearedBatch } from './give-back.ts';
 import { freeRangeOf } from './intake.ts';
+import { HAS_NO_OUTCOME, LAST_ATTEMPT } from './is-covered.ts';
 import { toBatch } from './rows.ts';
 import { type BatchRow, type Session, type Write, wrongStatus } from './session.ts';
 import { settleOrPause } from './settle.ts';
@@ -28,7 +30,7 @@ export function retrying(session: Session): Pick<Store, 'retry'> {
   };
 }
 
-/** Which items of the batch to take, as conditions on failures `f`, on items `i` and on their states `s`; null: none. */
+/** Which items of the batch to take, as conditions on failures `f` and on items `i`; null: none. */
 type Chosen = {
   failed: RawBuilder<boolean> | null;
   skipped: RawBuilder<boolean> | null;
@@ -36,22 +38,19 @@ type Chosen = {
 };
 
 async function choose(tx: Write, row: BatchRow, act: RetryAct): Promise<Chosen | null> {
-  const uncovered = sql<boolean>`s.status is null and not exists (
-    select 1 from range r where r.batch_no = s.batch_no and r.from_seq <= s.seq and r.to_seq >= s.seq and s.attempt < r.attempt)`;
   if (act.items !== undefined) {
     const seqs = await checkNamed(tx, row, act.items);
     if (seqs.length === 0) return null;
+    const named = tx.dialect.isIn('i.seq', seqs);
     return {
       failed: tx.dialect.isIn('f.seq', seqs),
-      skipped: row.skipped_items > 0 ? tx.dialect.isIn('i.seq', seqs) : null,
-      cancelled:
-        row.cancelled_items > 0 ? sql<boolean>`${uncovered} and ${tx.dialect.isIn('s.seq', seqs)}` : null,
+      skipped: row.skipped_items > 0 ? named : null,
+      cancelled: row.cancelled_items > 0 ? sql<boolean>`${isCancelled(row)} and ${named}` : null,
     };
   }
   if (act.cause !== undefined) {
     return {
-      failed: sql<boolean>`(f.cause = ${act.cause} or f.cause in (
-        select c.cause from cause c where c.batch_no = ${row.no} and c.code = ${act.cause}))`,
+      failed: hasCause(row.no, act.cause),
       skipped: null,
       cancelled: null,
     };
@@ -61,8 +60,18 @@ async function choose(tx: Write, row: BatchRow, act: RetryAct): Promise<Chosen |
   return {
     failed: status.includes('failed') && row.failed_items > 0 ? sql<boolean>`1 = 1` : null,
     skipped: null,
-    cancelled: wantsCancelled ? uncovered : null,
+    cancelled: wantsCancelled ? isCancelled(row) : null,
   };
+}
+
+/**
+ * Without an outcome, and in no range: no range was made around an item that is cancelled. A cancelled batch
+ * has none at all.
+ */
+function isCancelled(row: BatchRow): RawBuilder<boolean> {
+  if (row.status === 'cancelled') return HAS_NO_OUTCOME;
+  return sql<boolean>`${HAS_NO_OUTCOME} and not exists (
+    select 1 from range r where r.batch_no = i.batch_no and r.from_seq <= i.seq and r.to_seq >= i.seq)`;
 }
 
 /**
@@ -135,9 +144,10 @@ async function takeBack(
   const configNo = act.config === undefined ? row.config_no : await addConfig(tx, row, act.config);
   const policies = JSON.parse(row.policies) as Policies;
   const plan = { configNo, maxAttempts: policies.max_attempts };
+  // Cancelled ones are told by having no outcome: they come before those that lose theirs.
+  const cancelled = chosen.cancelled === null ? none : await takeCancelled(tx, row, plan, chosen.cancelled);
   const failed = chosen.failed === null ? none : await takeFailed(tx, row, plan, chosen.failed);
   const skipped = chosen.skipped === null ? none : await takeSkipped(tx, row, plan, chosen.skipped);
-  const cancelled = chosen.cancelled === null ? none : await takeCancelled(tx, row, plan, chosen.cancelled);
   const taken = failed.count + skipped.count + cancelled.count;
   if (taken === 0) return null;
   const round = row.round + (isFinal(row.status) ? 1 : 0);
@@ -251,16 +261,16 @@ async function takeCancelled(
   plan: Plan,
   which: RawBuilder<boolean>,
 ): Promise<Taken> {
-  const chosen = sql`item_state s where s.batch_no = ${row.no} and ${which}`;
+  const chosen = sql`item i where i.batch_no = ${row.no} and ${which}`;
   const { rows } = await sql<
     Omit<Taken, 'bytes'>
-  >`select count(*) as count, ${inCanary(row, 's')} as in_canary
+  >`select count(*) as count, ${inCanary(row, 'i')} as in_canary
     from ${chosen}`.execute(tx.db);
-  await insertRanges(tx, row, plan, sql`select s.seq, s.attempt from ${chosen}`);
+  await insertRanges(tx, row, plan, sql`select i.seq, ${LAST_ATTEMPT} as attempt from ${chosen}`);
   return { ...none, ...rows[0] };
 }
 
-function inCanary({ canary_to }: BatchRow, table: 'f' | 'i' | 's'): RawBuilder<number> {
+function inCanary({ canary_to }: BatchRow, table: 'f' | 'i'): RawBuilder<number> {
   const seq = sql.ref(`${table}.seq`);
   return sql<number>`coalesce(sum(case when ${seq} <= ${canary_to ?? 0} then 1 else 0 end), 0)`;
 }

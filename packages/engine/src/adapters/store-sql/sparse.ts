@@ -2,7 +2,7 @@ import { RETRY_PRIORITY } from '@sheaf/protocol/words';
 import { type RawBuilder, sql } from 'kysely';
 import type { Db } from './dialect.ts';
 import { HULL_STRETCH } from './hull.ts';
-import { isCovered } from './is-covered.ts';
+import { IS_COVERED } from './is-covered.ts';
 import type { BatchRow, Write } from './session.ts';
 import type { RangeTable } from './tables.ts';
 
@@ -48,11 +48,12 @@ function inParts(chosen: RawBuilder<unknown>): RawBuilder<unknown> {
 /** How far the first `limit` items of a sparse range reach that holds more, and with which item the rest begins. */
 export async function reach(
   db: Db,
-  { batch_no, from_seq, to_seq, attempt }: Pick<RangeTable, 'batch_no' | 'from_seq' | 'to_seq' | 'attempt'>,
+  range: Pick<RangeTable, 'batch_no' | 'from_seq' | 'to_seq'> & { id: number },
   limit: number,
 ): Promise<{ to_seq: number; rest_from: number }> {
-  const { rows } = await sql<{ seq: number }>`select i.seq from item i where i.batch_no = ${batch_no}
-      and i.seq between ${from_seq} and ${to_seq} and ${sql.raw(isCovered(String(attempt)))}
+  // The range is joined for its attempt: a number would let the planner look through all attempts there are.
+  const { rows } = await sql<{ seq: number }>`select i.seq from item i join range r on r.id = ${range.id}
+    where i.batch_no = ${range.batch_no} and i.seq between ${range.from_seq} and ${range.to_seq} and ${IS_COVERED}
     order by i.seq limit 2 offset ${limit - 1}`.execute(db);
   const [last, next] = rows;
   if (last === undefined || next === undefined)

@@ -217,6 +217,8 @@ function sqliteDialect(database: DatabaseSync, statements: Map<string, Statement
       return items;
     },
 
+    itemsOf: sql`join item i on i.batch_no = r.batch_no and i.seq between r.from_seq and r.to_seq`,
+
     isIn(column, values): RawBuilder<boolean> {
       return sql<boolean>`${sql.ref(column)} in (select value from json_each(${JSON.stringify(values)}))`;
     },

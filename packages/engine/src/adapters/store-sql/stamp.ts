@@ -59,8 +59,8 @@ export async function stamp(db: Db, batch: BatchRow, found: Candidates, asked: A
   if (hull === null) return stampEach(db, batch, await behind(0, limit), { ...asked, ofKind });
   await stampHull(db, batch, hull, { token: asked.token, crashes: kind.crashes, ofKind });
   if (hull.count === limit) return { count: limit, ranges: [hull.range] };
-  // One range at most fits in part: whole, it would be in the hull.
-  const next = await behind(hull.range.to_seq, 1);
+  // What did not fit into the hull: the next one in part, or sparse ones.
+  const next = await behind(hull.range.to_seq, limit - hull.count);
   const rest = await stampEach(db, batch, next, { ...asked, limit: limit - hull.count, ofKind });
   return { count: hull.count + rest.count, ranges: [hull.range, ...rest.ranges] };
 }
@@ -76,7 +76,7 @@ async function stampEach(
   let lastWhole: number | null = null;
   for (const { id, items, from_seq, to_seq, attempt, last_attempt, priority, config_no } of free) {
     const range = { from_seq, to_seq, attempt, last_attempt, priority, config_no };
-    const head = await headOf(db, batch, { ...range, items }, { limit: limit - count, end });
+    const head = await headOf(db, batch, { ...range, id, items }, { limit: limit - count, end });
     count += head.items;
     ranges.push({ ...range, to_seq: head.to_seq });
     if (head.rest_from !== null) {
@@ -87,7 +87,9 @@ async function stampEach(
     if (count >= limit) break;
   }
   if (lastWhole !== null) {
-    await sql`update range set token = ${token} where ${ofKind} and from_seq <= ${lastWhole}`.execute(db);
+    await sql`update range set token = ${token}, items = null where ${ofKind} and from_seq <= ${lastWhole}`.execute(
+      db,
+    );
   }
   return { count, ranges };
 }
@@ -124,7 +126,7 @@ function countOf(ranges: readonly Sized[]): number {
 async function headOf(
   db: Db,
   batch: BatchRow,
-  range: Sized & { attempt: number },
+  range: Sized & { id: number },
   { limit, end }: { limit: number; end: number },
 ): Promise<Head & { rest_from: number | null }> {
   const { from_seq, to_seq, items } = range;

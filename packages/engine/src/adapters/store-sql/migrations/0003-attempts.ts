@@ -46,11 +46,14 @@ export function attempts({ integer, text, withoutRowid }: ColumnTypes): string[]
     `insert into attempt select batch_no, seq, attempt, status, config_no, result, error_kind, error_code,
         error_message, metrics, started_at, duration_ms, finished_at, null
       from item where status = 'failed' or (status = 'completed' and attempt > 1)`,
-    `insert into failure select batch_no, seq, attempt, cause from item where status = 'failed'`,
+    `insert into failure select batch_no, seq, attempt, coalesce(cause, error_code, 'failed') from item
+      where status = 'failed'`,
     `drop table attempt_before`,
     `update item set status = null, config_no = null, result = null, metrics = null, started_at = null,
         duration_ms = null, finished_at = null
       where status = 'failed' or attempt > 1 or (status is null and attempt > 0)`,
+    `update item set attempt = 0 where status is null and attempt > 0
+        and not exists (select 1 from attempt a where a.batch_no = item.batch_no and a.seq = item.seq)`,
     `drop index item_failed`,
     ...OF_FAILURES.map((column) => `alter table item drop column ${column}`),
     `create view item_state as select i.batch_no, i.seq, i.name, i.key, i.input, i.file_id, i.bytes,
