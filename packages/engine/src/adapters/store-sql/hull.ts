@@ -12,17 +12,7 @@ export const HULL_STRETCH = 20;
 /** One range instead of many, and the number of items that it holds. */
 export type Hull = { count: number; range: StampedRange };
 
-type Sums = {
-  ranges: number;
-  items: number | null;
-  from_seq: number;
-  to_seq: number;
-  attempt: number;
-  last_attempt: number;
-  priority: number;
-  config_no: number;
-  is_uniform: number;
-};
+type Sums = StampedRange & { ranges: number; items: number | null; is_uniform: number };
 
 /**
  * The one range that stands, in the hands of a lease, for the first of the scattered ones that hold `limit`
